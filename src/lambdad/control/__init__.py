@@ -1,0 +1,1 @@
+"""Change a function: one module for each resource."""

@@ -1,0 +1,1 @@
+"""What the function sees: the Runtime API of one sandbox."""

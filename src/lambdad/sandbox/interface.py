@@ -1,0 +1,146 @@
+"""The contract of sandbox drivers. Every driver passes `lambdad.testing.conformance.sandbox` and the hostile suite.
+
+A driver belongs to one event loop. Its coroutines may be called concurrently. Everything that a driver makes on the
+host (processes, mounts, cgroups, loop devices, files) is gone after `SandboxDriver.close`, and what a killed worker
+left behind is removed by the next `SandboxDriver.open` on the same state directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from lambdad.sandbox.spec import SandboxSpec
+
+
+class SandboxError(Exception):
+    """A sandbox could not be made, for a reason of the host. The text says what was tried and what to do."""
+
+
+class StartError(SandboxError):
+    """The runtime process could not be started for a reason of the function.
+
+    kind: AWS's name for it: `Runtime.InvalidEntrypoint`, `Runtime.InvalidWorkingDir` or `Runtime.ExitError`.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How the runtime process ended: an exit code, or the number of the signal that killed it."""
+
+    code: int | None
+    signal: int | None
+
+    def describe(self) -> str:
+        """`exit status 3` or `signal: killed`, the words that AWS uses."""
+        if self.signal is not None:
+            return f"signal: {_SIGNAL_WORDS.get(self.signal, str(self.signal))}"
+        return f"exit status {self.code}"
+
+
+_SIGNAL_WORDS = {
+    1: "hangup",
+    2: "interrupt",
+    3: "quit",
+    4: "illegal instruction",
+    6: "aborted",
+    7: "bus error",
+    8: "floating point exception",
+    9: "killed",
+    11: "segmentation fault",
+    13: "broken pipe",
+    15: "terminated",
+    31: "bad system call",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a sandbox used. memory_peak: bytes, since `Sandbox.reset_peak`; cpu: nanoseconds since its start."""
+
+    memory_peak: int
+    memory_current: int
+    cpu: int
+    oom_kills: int
+
+
+class Volume(Protocol):
+    """The /tmp of a sandbox: bounded, private, and longer-lived than the processes that use it."""
+
+    size_mb: int
+
+    async def close(self) -> None:
+        """Free it. Idempotent; the sandboxes that used it must be destroyed before."""
+        ...
+
+
+class Sandbox(Protocol):
+    """One set of walls with a runtime process inside.
+
+    listener: listening TCP socket, bound inside the sandbox's own network namespace at `RUNTIME_API_ADDRESS`;
+        connections on it come from this sandbox and nobody else. The caller serves it; `destroy` closes it.
+    output: non-blocking read end of the pipe that is stdout and stderr of everything inside; `destroy` closes it.
+    exited: resolves when the runtime process has ended, whoever ended it. Never an exception.
+    """
+
+    id: str
+    listener: socket.socket
+    output: int
+    exited: asyncio.Future[ExitStatus]
+
+    def freeze(self) -> None:
+        """Stop giving CPU to everything inside. Idempotent, does not block for longer than the kernel's write."""
+        ...
+
+    def thaw(self) -> None:
+        """Undo `freeze`. Idempotent."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the runtime process; nothing happens if it has ended."""
+        ...
+
+    def usage(self) -> Usage: ...
+
+    def reset_peak(self) -> None:
+        """Start measuring `memory_peak` anew where the kernel can."""
+        ...
+
+    async def destroy(self) -> None:
+        """Kill everything inside and take the walls away. Idempotent; no call does harm after it."""
+        ...
+
+
+RUNTIME_API_ADDRESS = ("127.0.0.1", 9001)
+"""Where `AWS_LAMBDA_RUNTIME_API` is, inside."""
+
+
+class SandboxDriver(Protocol):
+    """Makes sandboxes on this host.
+
+    weaknesses: sentences, each a wall that this host cannot give and what would give it; empty when all stand.
+    """
+
+    weaknesses: tuple[str, ...]
+
+    async def open(self) -> None:
+        """Remove what an earlier worker left, then make ready what cold starts need."""
+        ...
+
+    async def create_volume(self, size_mb: int) -> Volume: ...
+
+    async def launch(self, sandbox_id: str, spec: SandboxSpec, volume: Volume) -> Sandbox:
+        """Start `spec` with `volume` at /tmp. Returns when the runtime process runs its own code (or its `exec` has
+        succeeded); raises `StartError` or `SandboxError`, and then nothing is left behind.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Destroy every sandbox and everything prepared. Idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""Function logs, metrics, structured logs of lambdad itself."""

@@ -1,0 +1,1 @@
+"""Public doubles, probes and conformance suites."""

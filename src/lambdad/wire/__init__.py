@@ -1,0 +1,1 @@
+"""Bytes of the AWS protocols, from the service model."""

@@ -1,0 +1,1 @@
+"""The sandboxes of one host: its own process, the only one with privileges."""

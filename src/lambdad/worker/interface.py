@@ -1,0 +1,72 @@
+"""What placement may ask of a worker, as values. The same messages go over a unix socket today and TLS tomorrow.
+
+A worker owns the life of its sandboxes; placement owns the choice among them. Placement names a sandbox when it asks
+for it (`start`), so that every later message needs only that name. The worker may end a sandbox at any time (idle,
+memory pressure, crash) and says so with `gone`; an `invoke` that crosses with it is answered `SandboxGone`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lambdad.model.environment import Code, EnvironmentSpec
+from lambdad.model.invocation import Invocation, InvocationResult
+
+
+class WorkerUnavailable(Exception):
+    """The worker is not connected, or went away before it answered."""
+
+
+class SandboxGone(Exception):
+    """The sandbox ended before it saw the invocation: try another one."""
+
+
+class StartFailed(Exception):
+    """The host could not make a sandbox (a bad function is not this: its errors come with its invokes).
+
+    code: AWS's exception name for the caller, such as `InvalidRuntimeException` or `ServiceException`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A sandbox is ready for its first invocation. timings: milliseconds by phase: `sandbox`, `code`, `init`."""
+
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a worker says of itself when it connects."""
+
+    runtimes: tuple[str, ...]
+    weaknesses: tuple[str, ...]
+    pid: int
+
+
+class WorkerPort(Protocol):
+    """One worker as its callers see it."""
+
+    on_gone: Callable[[str], None]
+    """Called with a sandbox's name when the worker has ended it by itself."""
+
+    on_lost: Callable[[], None]
+    """Called when the worker itself went away, after every pending call has failed: all its sandboxes are gone."""
+
+    async def start(self, sandbox_id: str, spec: EnvironmentSpec) -> Started: ...
+
+    async def invoke(self, sandbox_id: str, invocation: Invocation) -> InvocationResult: ...
+
+    def stop(self, sandbox_id: str) -> None:
+        """End a sandbox; no answer."""
+        ...
+
+    async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
+        """Fetch and unpack ahead of the first start. Returns None, or why it cannot work, for the function's state."""
+        ...
