@@ -13,6 +13,7 @@ class Request:
     path: as sent, percent-encoding kept, without the query. query: as sent, without `?`.
     headers: names in lower case; a name that came several times holds its values joined by `, `.
     peer: address of the client for logs; empty on unix sockets.
+    overflow: bytes of body past the server's limit; they were read and dropped, and `body` is then empty.
     """
 
     method: str
@@ -21,6 +22,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     peer: str = ""
+    overflow: int = 0
 
 
 @dataclass(slots=True)

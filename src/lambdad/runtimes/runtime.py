@@ -1,0 +1,74 @@
+"""The managed runtimes as values: what a function's `Runtime` means on this host.
+
+A runtime is an interpreter of the host with AWS's own client for it, or nothing but a place to look for `bootstrap`
+(`provided`). Where interpreters come from is `catalogue.py`; what a process is given is `start.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROVIDED_IDENTIFIERS = ("provided", "provided.al2", "provided.al2023")
+
+RUNTIME_DIRECTORY = "/var/runtime"
+"""Where a sandbox sees `runtime_dir`."""
+TASK_DIRECTORY = "/var/task"
+LAYERS_DIRECTORY = "/opt"
+LANGUAGE_DIRECTORY = "/var/lang"
+"""Where a sandbox sees the interpreter's prefix, besides its own path."""
+
+
+class RuntimeMissing(Exception):
+    """No such runtime on this host. The text says how to get it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonRuntime:
+    """CPython with AWS's `awslambdaric`.
+
+    identifier: `python3.11`. version: `3.11.7`. soabi: ABI tag of extension modules, `cpython-311-x86_64-linux-gnu`.
+    interpreter, prefix: absolute paths on the host, links resolved.
+    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
+    """
+
+    identifier: str
+    version: str
+    interpreter: str
+    prefix: str
+    soabi: str
+    runtime_dir: str
+
+    @property
+    def minor(self) -> str:
+        """`3.11`."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRuntime:
+    """Node.js with AWS's `aws-lambda-ric` and our transport in place of its native addon.
+
+    identifier: `nodejs20.x`. version: `20.20.2`.
+    interpreter, prefix: absolute paths on the host, links resolved.
+    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
+    """
+
+    identifier: str
+    version: str
+    interpreter: str
+    prefix: str
+    runtime_dir: str
+
+    @property
+    def major(self) -> int:
+        return int(self.version.split(".")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidedRuntime:
+    """The function, or a layer, brings an executable named `bootstrap`."""
+
+    identifier: str
+
+
+Runtime = PythonRuntime | NodeRuntime | ProvidedRuntime
