@@ -74,7 +74,9 @@ class Effects(Protocol):
 
     def log_start(self, invocation: Invocation) -> None: ...
 
-    def log_report(self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None) -> None:
+    def log_report(
+        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
+    ) -> None:
         """The END and REPORT of an invocation. fault: set unless the function succeeded."""
         ...
 
@@ -91,7 +93,6 @@ class Effects(Protocol):
 
 class Environment:
     """One execution environment. timeout_s: the function's timeout."""
-
 
     def __init__(self, timeout_s: float, effects: Effects) -> None:
         self.phase = Phase.NEW

@@ -50,6 +50,9 @@ class WorkerInfo:
     pid: int
 
 
+Answer = Callable[[InvocationResult | SandboxGone | WorkerUnavailable], None]
+
+
 class WorkerPort(Protocol):
     """One worker as its callers see it."""
 
@@ -61,7 +64,12 @@ class WorkerPort(Protocol):
 
     async def start(self, sandbox_id: str, spec: EnvironmentSpec) -> Started: ...
 
-    async def invoke(self, sandbox_id: str, invocation: Invocation) -> InvocationResult: ...
+    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer) -> None:
+        """Run one invocation. `done` is called once: with the result, `SandboxGone` or `WorkerUnavailable`.
+
+        A callback and not a coroutine: this is the warm path, and a task costs a tenth of it.
+        """
+        ...
 
     def stop(self, sandbox_id: str) -> None:
         """End a sandbox; no answer."""
