@@ -1,0 +1,69 @@
+"""`python -m tests.vm [--timeout SECONDS] [pytest arguments]`: the suites that need a kernel, in a guest.
+
+Exit code: that of pytest in the guest; 124 if the guest took too long; 125 if it stopped without a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.vm import guest_image, machine, project_disk
+
+SUITES = ("tests/vm", "tests/kernel", "tests/conformance", "tests/hostile")
+TOOLS = (machine.QEMU, "mmdebstrap", "mke2fs", "debugfs", "setpriv")
+DEFAULT_TIMEOUT = 480.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__)
+    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds that the guest may run")
+    parser.add_argument("--report", type=Path, help="write the guest's report of each test here (JSON)")
+    options, arguments = parser.parse_known_args()
+    os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+    if platform.machine() != "x86_64":
+        print(f"the guest is x86_64 and this machine is {platform.machine()}: nothing was run")
+        return 0
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        print(f"needed and not found: {', '.join(missing)}. `make test-vm` installs them.", file=sys.stderr)
+        return 2
+    return _run(arguments or _present_suites(), options.timeout, options.report)
+
+
+def _present_suites() -> list[str]:
+    return [suite for suite in SUITES if any((guest_image.REPOSITORY / suite).glob("test_*.py"))]
+
+
+def _run(arguments: list[str], timeout: float, report: Path | None) -> int:
+    started = time.monotonic()
+    image = guest_image.obtain_image()
+    accelerator = machine.choose_accelerator(image)
+    print(f"image ready after {time.monotonic() - started:.0f} s; booting with {accelerator.name}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="lambdad-vm-") as temporary:
+        disk = Path(temporary) / "project.ext4"
+        project_disk.make(disk, guest_image.REPOSITORY, arguments)
+        booted = time.monotonic()
+        try:
+            machine.run_guest(accelerator, image, disk, timeout, lambda line: print(line, flush=True))
+        except machine.GuestTimeout as error:
+            print(f"{error}; what it printed is above", file=sys.stderr)
+            return 124
+        print(f"the guest ran for {time.monotonic() - booted:.0f} s", flush=True)
+        if report is not None:
+            report.write_bytes(project_disk.read_result(disk, "report.json") or b"[]")
+        code = project_disk.read_result(disk, "exit")
+    if code is None:
+        print("the guest stopped without a result; what it printed is above", file=sys.stderr)
+        return 125
+    return int(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
