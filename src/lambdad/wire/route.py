@@ -119,6 +119,4 @@ def _decode(segment: str) -> str:
 
 
 def _unknown_operation() -> ApiError:
-    return ApiError(
-        "AccessDeniedException", 403, "Unable to determine service/operation name to be authorized"
-    )
+    return ApiError("AccessDeniedException", 403, "Unable to determine service/operation name to be authorized")
