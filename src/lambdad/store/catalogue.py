@@ -1,0 +1,288 @@
+"""The read side of the store for the hot path: names to what runs, from memory alone.
+
+Loaded once, then kept up to date by the changes of every write of this process (`Store.subscribe`); another process
+is heard through the same `apply`, by whatever carries its changes. Nothing here waits, but `settled`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+from lambdad.model.arn import LATEST, Namespace, function_arn, parse_function_reference
+from lambdad.model.environment import EnvironmentSpec
+from lambdad.model.errors import access_denied, conflict, function_not_found, invalid_parameter, not_found, validation
+from lambdad.model.function import IN_PROGRESS, PENDING, Alias, Function, FunctionVersion, environment_spec
+from lambdad.model.settings import FunctionUrl
+from lambdad.store.changes import (
+    AliasChanged,
+    AliasRemoved,
+    Change,
+    FunctionChanged,
+    FunctionRemoved,
+    SettingChanged,
+    VersionChanged,
+    VersionRemoved,
+)
+from lambdad.store.metadata import Store, Transaction
+from lambdad.store.settings import URL, Kind
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one invoke runs.
+
+    spec: the same object until code or configuration changes. invoked_arn: as the caller named it, with the
+    qualifier. qualifier: the version or alias that the caller named, None if none; settings hang on `setting_key`.
+    reserved_concurrency: of the whole function; None when unset. dead_letter_arn: empty when unset.
+    """
+
+    spec: EnvironmentSpec
+    executed_version: str
+    invoked_arn: str
+    qualifier: str | None
+    reserved_concurrency: int | None
+    dead_letter_arn: str = ""
+    tenant_isolation: bool = False
+    recursion_allowed: bool = False
+    durable: bool = False
+
+    @property
+    def setting_key(self) -> str:
+        return self.qualifier or LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class _Runnable:
+    """A version with the spec of what it serves; `spec` is None before the first deployment is ready."""
+
+    version: FunctionVersion
+    spec: EnvironmentSpec | None
+
+
+@dataclass(slots=True)
+class _Entry:
+    function: Function
+    versions: dict[str, _Runnable] = field(default_factory=dict)
+    aliases: dict[str, Alias] = field(default_factory=dict)
+    settings: dict[tuple[str, str], object] = field(default_factory=dict)
+    """(kind, qualifier) → record."""
+
+
+class Catalogue:
+    """Functions by name. Belongs to one event loop.
+
+    egress: what network sandboxes get, a choice of the node; see `EnvironmentSpec.egress`.
+    """
+
+    def __init__(self, egress: str = "none") -> None:
+        self._egress = egress
+        self._entries: dict[tuple[Namespace, str], _Entry] = {}
+        self._urls: dict[str, tuple[Namespace, str, str]] = {}
+        self._waiters: dict[tuple[Namespace, str], list[asyncio.Future[None]]] = {}
+
+    async def open(self, store: Store) -> None:
+        """Load everything, and follow every change from then on. Before the first write of this process."""
+        store.subscribe(self.apply)
+        self.apply(await store.read(_everything))
+
+    def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
+        """What an invoke of `name` by somebody in `namespace` runs.
+
+        name: a name, partial ARN or ARN, qualified or not. draw: in [0, 1), chooses the side of a weighted alias.
+        Raises AWS's errors: 404 when there is no such thing, 409 when it cannot run yet.
+        """
+        name, qualifier = _parse(namespace, name, qualifier)
+        entry = self._entries.get((namespace, name))
+        if entry is None:
+            raise function_not_found(function_arn(namespace, name, qualifier))
+        number = qualifier or LATEST
+        alias = entry.aliases.get(number)
+        if alias is not None:
+            number = alias.choose(draw)
+        runnable = entry.versions.get(number)
+        if runnable is None:
+            raise function_not_found(function_arn(namespace, name, qualifier))
+        version, spec = runnable.version, runnable.spec
+        if spec is None:
+            raise not_ready(version.state.value)
+        serving = version.serving
+        assert serving is not None
+        return Target(
+            spec=spec,
+            executed_version=version.version,
+            invoked_arn=function_arn(namespace, name, qualifier),
+            qualifier=qualifier,
+            reserved_concurrency=entry.function.reserved_concurrency,
+            dead_letter_arn=serving.settings.dead_letter_arn,
+            tenant_isolation=serving.settings.tenancy is not None,
+            recursion_allowed=entry.function.recursion == "Allow",
+            durable=serving.settings.durable is not None,
+        )
+
+    def specs(self) -> Iterator[EnvironmentSpec]:
+        """Of everything that can run now: sandboxes of other specs are of no further use."""
+        for entry in self._entries.values():
+            for runnable in entry.versions.values():
+                if runnable.spec is not None:
+                    yield runnable.spec
+
+    def function(self, namespace: Namespace, name: str) -> Function | None:
+        entry = self._entries.get((namespace, name))
+        return None if entry is None else entry.function
+
+    def functions(self, namespace: Namespace) -> list[Function]:
+        return [entry.function for (space, _), entry in self._entries.items() if space == namespace]
+
+    def setting(self, kind: Kind[Record], namespace: Namespace, name: str, qualifier: str) -> Record | None:
+        """One record of `store.settings`. qualifier: `$LATEST`, a version or an alias (`Target.setting_key`)."""
+        entry = self._entries.get((namespace, name))
+        record = None if entry is None else entry.settings.get((kind.name, qualifier))
+        assert record is None or isinstance(record, kind.record)
+        return record
+
+    def url(self, identity: str) -> tuple[Namespace, str, str | None, FunctionUrl] | None:
+        """Whose function URL has this id: namespace, function name, alias (None for the function itself), config."""
+        owner = self._urls.get(identity)
+        if owner is None:
+            return None
+        namespace, name, qualifier = owner
+        record = self.setting(URL, namespace, name, qualifier)
+        assert record is not None
+        return namespace, name, None if qualifier == LATEST else qualifier, record
+
+    def is_changing(self, namespace: Namespace, name: str) -> bool:
+        """Whether `$LATEST` is Pending, or an update of it is in progress."""
+        entry = self._entries.get((namespace, name))
+        runnable = None if entry is None else entry.versions.get(LATEST)
+        return runnable is not None and _is_changing(runnable.version)
+
+    async def settled(self, namespace: Namespace, name: str, timeout: float) -> bool:
+        """Wait until `$LATEST` of the function is neither Pending nor being updated; False after `timeout` seconds.
+
+        For callers that would rather wait a moment than tell a client to come back.
+        """
+        key = (namespace, name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.is_changing(namespace, name):
+                    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._waiters.setdefault(key, []).append(waiter)
+                    await waiter
+        return not self.is_changing(namespace, name)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Take over the changes of a committed write, in their order."""
+        for change in changes:
+            match change:
+                case FunctionChanged(function):
+                    entry = self._entries.get((function.namespace, function.name))
+                    if entry is None:
+                        self._entries[function.namespace, function.name] = _Entry(function)
+                    else:
+                        entry.function = function
+                case FunctionRemoved(namespace, name):
+                    self._forget(namespace, name)
+                case VersionChanged(version):
+                    self._put_version(version)
+                case VersionRemoved(namespace, name, number):
+                    self._entries[namespace, name].versions.pop(number, None)
+                case AliasChanged(alias):
+                    self._entries[alias.namespace, alias.function].aliases[alias.name] = alias
+                case AliasRemoved(namespace, name, alias_name):
+                    self._entries[namespace, name].aliases.pop(alias_name, None)
+                case SettingChanged():
+                    self._put_setting(change)
+                case _:
+                    assert_never(change)
+
+    def _put_version(self, version: FunctionVersion) -> None:
+        entry = self._entries[version.namespace, version.name]
+        before = entry.versions.get(version.version)
+        spec = None if version.serving is None else environment_spec(version, version.serving, self._egress)
+        if before is not None and before.spec == spec:
+            spec = before.spec
+        entry.versions[version.version] = _Runnable(version, spec)
+        if version.version == LATEST and not _is_changing(version):
+            self._wake(version.namespace, version.name)
+
+    def _put_setting(self, change: SettingChanged) -> None:
+        entry = self._entries[change.namespace, change.function]
+        key = (change.kind, change.qualifier)
+        before = entry.settings.pop(key, None)
+        if isinstance(before, FunctionUrl):
+            self._urls.pop(before.id, None)
+        if change.record is not None:
+            entry.settings[key] = change.record
+        if isinstance(change.record, FunctionUrl):
+            self._urls[change.record.id] = (change.namespace, change.function, change.qualifier)
+
+    def _forget(self, namespace: Namespace, name: str) -> None:
+        entry = self._entries.pop((namespace, name), None)
+        for record in () if entry is None else entry.settings.values():
+            if isinstance(record, FunctionUrl):
+                self._urls.pop(record.id, None)
+        self._wake(namespace, name)
+
+    def _wake(self, namespace: Namespace, name: str) -> None:
+        for waiter in self._waiters.pop((namespace, name), ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def not_ready(state: str) -> Exception:
+    """AWS's 409 for a function that cannot run, or cannot be changed, in this state."""
+    return conflict(
+        f"The operation cannot be performed at this time. The function is currently in the following state: {state}"
+    )
+
+
+def _is_changing(version: FunctionVersion) -> bool:
+    update = version.last_update
+    return version.state.value == PENDING or (update is not None and update.value == IN_PROGRESS)
+
+
+def _parse(namespace: Namespace, text: str, qualifier: str | None) -> tuple[str, str | None]:
+    """The function's name and the qualifier, from what a caller in `namespace` wrote."""
+    if ":" not in text:
+        return text, qualifier
+    return resolve_reference(namespace, text, qualifier)
+
+
+def resolve_reference(namespace: Namespace, text: str, qualifier: str | None) -> tuple[str, str | None]:
+    """The name and qualifier that a reference means to a caller in `namespace`; raises AWS's errors."""
+    reference = parse_function_reference(text)
+    if reference is None:
+        raise validation(
+            f"1 validation error detected: Value '{text}' at 'functionName' failed to satisfy constraint: "
+            "Member must satisfy regular expression pattern: "
+            r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?"
+            r"(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+        )
+    if reference.region is not None and reference.region != namespace.region:
+        raise not_found(f"Functions from '{reference.region}' are not reachable in this region ('{namespace.region}')")
+    if reference.account is not None and reference.account != namespace.account:
+        theirs = Namespace(reference.account, namespace.region)
+        raise access_denied(
+            f"User: arn:aws:iam::{namespace.account}:root is not authorized to access "
+            f"{function_arn(theirs, reference.name, reference.qualifier)}: functions of another account "
+            "cannot be reached on this platform"
+        )
+    if reference.qualifier is not None and qualifier is not None and reference.qualifier != qualifier:
+        raise invalid_parameter("The derived qualifier from the function name does not match the specified qualifier.")
+    return reference.name, qualifier if reference.qualifier is None else reference.qualifier
+
+
+def _everything(transaction: Transaction) -> list[Change]:
+    """The whole state as the changes that lead to it."""
+    changes: list[Change] = []
+    changes.extend(FunctionChanged(function) for function in transaction.functions.all())
+    changes.extend(VersionChanged(version) for version in transaction.functions.all_versions())
+    changes.extend(AliasChanged(alias) for alias in transaction.aliases.all())
+    changes.extend(transaction.settings.all())
+    return changes

@@ -1,0 +1,140 @@
+"""The tables `functions` and `versions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lambdad.model.arn import LATEST, Namespace
+from lambdad.model.function import Function, FunctionVersion
+from lambdad.store.changes import Change, FunctionChanged, FunctionRemoved, VersionChanged, VersionRemoved
+from lambdad.store.codec import decode, encode
+from lambdad.store.sql import Connection
+
+GET = "SELECT document FROM functions WHERE account = ? AND region = ? AND name = ?"
+PUT = """
+    INSERT INTO functions (account, region, name, document) VALUES (?, ?, ?, ?)
+    ON CONFLICT (account, region, name) DO UPDATE SET document = excluded.document
+"""
+DELETE = "DELETE FROM functions WHERE account = ? AND region = ? AND name = ?"
+DELETE_VERSIONS = "DELETE FROM versions WHERE account = ? AND region = ? AND function = ?"
+DELETE_ALIASES = "DELETE FROM aliases WHERE account = ? AND region = ? AND function = ?"
+DELETE_SETTINGS = "DELETE FROM function_settings WHERE account = ? AND region = ? AND function = ?"
+DELETE_TAGS = "DELETE FROM tags WHERE account = ? AND region = ? AND resource = ?"
+ALL = "SELECT document FROM functions ORDER BY account, region, name"
+OF_NAMESPACE = "SELECT document FROM functions WHERE account = ? AND region = ? ORDER BY name"
+USAGE = """
+    SELECT COUNT(DISTINCT function), COALESCE(SUM(code_size), 0) FROM versions WHERE account = ? AND region = ?
+"""
+
+GET_VERSION = "SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number = ?"
+PUT_VERSION = """
+    INSERT INTO versions (account, region, function, number, code_size, document) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (account, region, function, number)
+    DO UPDATE SET code_size = excluded.code_size, document = excluded.document
+"""
+DELETE_VERSION = "DELETE FROM versions WHERE account = ? AND region = ? AND function = ? AND number = ?"
+LAST_PUBLISHED = """
+    SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number > 0 ORDER BY number DESC LIMIT 1
+"""
+PAGE_OF_VERSIONS = """
+    SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number >= ? ORDER BY number LIMIT ?
+"""
+PAGE_OF_LATEST = """
+    SELECT document FROM versions
+    WHERE account = ? AND region = ? AND number = 0 AND function >= ? ORDER BY function LIMIT ?
+"""
+PAGE_OF_ALL = """
+    SELECT document FROM versions
+    WHERE account = ? AND region = ? AND (function > ? OR (function = ? AND number >= ?))
+    ORDER BY function, number LIMIT ?
+"""
+ALL_VERSIONS = "SELECT document FROM versions ORDER BY account, region, function, number"
+
+
+class Functions:
+    """Reads and writes inside one transaction; every write is noted in `changes`."""
+
+    def __init__(self, connection: Connection, changes: list[Change]) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    def get(self, namespace: Namespace, name: str) -> Function | None:
+        row = self._connection.execute(GET, (namespace.account, namespace.region, name)).fetchone()
+        return None if row is None else decode(Function, row[0])
+
+    def put(self, function: Function) -> None:
+        space = function.namespace
+        self._connection.execute(PUT, (space.account, space.region, function.name, encode(function)))
+        self._changes.append(FunctionChanged(function))
+
+    def remove(self, function: Function) -> None:
+        """The function with its versions, aliases, settings and tags; event source mappings stay, as AWS does it."""
+        key = (function.namespace.account, function.namespace.region, function.name)
+        for statement in (DELETE, DELETE_VERSIONS, DELETE_ALIASES, DELETE_SETTINGS):
+            self._connection.execute(statement, key)
+        self._connection.execute(DELETE_TAGS, (key[0], key[1], function.arn))
+        self._changes.append(FunctionRemoved(function.namespace, function.name))
+
+    def all(self) -> Iterator[Function]:
+        return (decode(Function, document) for (document,) in self._connection.execute(ALL))
+
+    def of_namespace(self, namespace: Namespace) -> list[Function]:
+        rows = self._connection.execute(OF_NAMESPACE, (namespace.account, namespace.region))
+        return [decode(Function, document) for (document,) in rows]
+
+    def usage(self, namespace: Namespace) -> tuple[int, int]:
+        """The number of functions, and the bytes of the zips of all versions."""
+        row = self._connection.execute(USAGE, (namespace.account, namespace.region)).fetchone()
+        return int(row[0]), int(row[1])
+
+    def version(self, namespace: Namespace, name: str, version: str) -> FunctionVersion | None:
+        """version: `$LATEST` or a number in digits; anything else is not found."""
+        number = version_number(version)
+        if number is None:
+            return None
+        row = self._connection.execute(GET_VERSION, (*_key(namespace, name), number)).fetchone()
+        return None if row is None else decode(FunctionVersion, row[0])
+
+    def put_version(self, version: FunctionVersion) -> None:
+        number = version_number(version.version)
+        key = _key(version.namespace, version.name)
+        self._connection.execute(PUT_VERSION, (*key, number, version.package.size, encode(version)))
+        self._changes.append(VersionChanged(version))
+
+    def remove_version(self, version: FunctionVersion) -> None:
+        number = version_number(version.version)
+        self._connection.execute(DELETE_VERSION, (*_key(version.namespace, version.name), number))
+        self._changes.append(VersionRemoved(version.namespace, version.name, version.version))
+
+    def last_published(self, namespace: Namespace, name: str) -> FunctionVersion | None:
+        row = self._connection.execute(LAST_PUBLISHED, _key(namespace, name)).fetchone()
+        return None if row is None else decode(FunctionVersion, row[0])
+
+    def versions(self, namespace: Namespace, name: str, start: int, limit: int) -> list[FunctionVersion]:
+        """Ascending from number `start`; `$LATEST` is number 0."""
+        rows = self._connection.execute(PAGE_OF_VERSIONS, (*_key(namespace, name), start, limit))
+        return [decode(FunctionVersion, document) for (document,) in rows]
+
+    def latest_versions(self, namespace: Namespace, start: str, limit: int) -> list[FunctionVersion]:
+        """The `$LATEST` of every function, by name from `start` on."""
+        rows = self._connection.execute(PAGE_OF_LATEST, (namespace.account, namespace.region, start, limit))
+        return [decode(FunctionVersion, document) for (document,) in rows]
+
+    def namespace_versions(self, namespace: Namespace, name: str, number: int, limit: int) -> list[FunctionVersion]:
+        """Every version of every function, by name and number, from (name, number) on."""
+        key = (namespace.account, namespace.region, name, name, number, limit)
+        return [decode(FunctionVersion, document) for (document,) in self._connection.execute(PAGE_OF_ALL, key)]
+
+    def all_versions(self) -> Iterator[FunctionVersion]:
+        return (decode(FunctionVersion, document) for (document,) in self._connection.execute(ALL_VERSIONS))
+
+
+def version_number(version: str) -> int | None:
+    """0 for `$LATEST`, None for what is not a version."""
+    if version == LATEST:
+        return 0
+    return int(version) if version.isascii() and version.isdecimal() and 0 < len(version) < 19 else None
+
+
+def _key(namespace: Namespace, name: str) -> tuple[str, str, str]:
+    return (namespace.account, namespace.region, name)
