@@ -1,0 +1,269 @@
+"""The tier of cache nodes: chunks as five fragments on ordinary Redis or Valkey servers; any four answers win.
+
+Constant work instead of retries: all five are asked, the first four good answers decide, the slowest never matters. A
+node that is lost or slow therefore changes neither the hit rate nor the latency; two at once make the chunk a miss,
+and the origin answers. There is no failure handling besides: a node with an open breaker counts as an answer that did not come.
+
+The client is ours (`resp.py`, 100 lines) and not the `redis` package: it needs three commands, pipelined on one
+connection per node, with a deadline and a byte limit and *without* the reconnecting and retrying that a general client does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lambdad.chunks import erasure
+from lambdad.chunks.hash_ring import HashRing
+from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, ChunkName, StoreUnavailable
+from lambdad.chunks.resp import Reply, ReplyError, ReplyParser, RespError, encode_command
+from lambdad.model.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLimits:
+    """deadline_s: for a chunk; then it is a miss. connect_s: for a connection. rest_s: pause after a failed one.
+
+    in_flight: commands waiting for an answer of one node. backlog: bytes not yet taken by one node.
+    patience: answers that may stay out beyond the deadline, one after the other, before a node is given a rest.
+    """
+
+    deadline_s: float = 0.25
+    connect_s: float = 0.25
+    rest_s: float = 2.0
+    in_flight: int = 512
+    backlog: int = 32 * 1024 * 1024
+    patience: int = 16
+
+
+Keep = Callable[[int, Reply], None]
+"""Takes the answer of the node with fragment `index`."""
+Enough = Callable[[], bool]
+
+
+class NodeDown(Exception):
+    """This node is not asked, or did not answer."""
+
+
+class _Connection(asyncio.Protocol):
+    """One pipelined connection: commands go out, replies come back in order."""
+
+    def __init__(self, limits: NodeLimits) -> None:
+        self._limits = limits
+        self._parser = ReplyParser()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for reply in self._parser.feed(data):
+                if not self._waiting:
+                    raise RespError("a reply that nobody asked for")
+                future = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+        except RespError:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                # A value, not an exception: nobody may be left to fetch an exception from it.
+                future.set_result(ReplyError("connection lost"))
+
+    def send(self, *parts: bytes) -> asyncio.Future[Reply]:
+        transport = self._transport
+        if self.lost or transport is None or transport.is_closing():
+            raise NodeDown("connection lost")
+        if len(self._waiting) >= self._limits.in_flight or transport.get_write_buffer_size() > self._limits.backlog:
+            raise NodeDown("too much is waiting for the node")
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        transport.writelines(encode_command(*parts))
+        return future
+
+    def abort(self) -> None:
+        self.lost = True
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Node:
+    """A server: connects when needed, rests after a failure."""
+
+    def __init__(self, host: str, port: int, limits: NodeLimits, clock: Clock) -> None:
+        self._address = (host, port)
+        self._limits = limits
+        self._clock = clock
+        self._connection: _Connection | None = None
+        self._connecting: asyncio.Future[None] | None = None
+        self._rest_until = 0.0
+        self._late = 0
+
+    async def ask(self, *parts: bytes) -> Reply:
+        """One command. Raises `NodeDown`."""
+        connection = await self._connected()
+        reply = await connection.send(*parts)
+        self._late = 0
+        if isinstance(reply, ReplyError):
+            raise NodeDown(str(reply))
+        return reply
+
+    def is_late(self) -> None:
+        """An answer was not there at the deadline. A node that keeps being late gets a rest and a new connection."""
+        self._late += 1
+        if self._late >= self._limits.patience:
+            self._rest()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+
+    async def _connected(self) -> _Connection:
+        while True:
+            if self._connection is not None and not self._connection.lost:
+                return self._connection
+            if self._clock.monotonic() < self._rest_until:
+                raise NodeDown("resting after a failure")
+            if self._connecting is None:
+                return await self._connect()
+            # One of the waiting connects for all; if it was cancelled, the next one does.
+            await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        self._connecting = loop.create_future()
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                _, connection = await loop.create_connection(lambda: _Connection(self._limits), *self._address)
+        except (OSError, TimeoutError) as error:
+            self._rest()
+            raise NodeDown(f"{self._address[0]}:{self._address[1]}: {error}") from error
+        finally:
+            self._connecting.set_result(None)
+            self._connecting = None
+        self._connection = connection
+        return connection
+
+    def _rest(self) -> None:
+        self._rest_until = self._clock.monotonic() + self._limits.rest_s
+        self._late = 0
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+
+
+class CacheNodes:
+    """A `ChunkStore` over cache nodes, `host:port` each. Five or more make sense; fewer hold several fragments each.
+
+    The nodes should evict by themselves (`maxmemory-policy allkeys-lru` or `allkeys-lfu`); no expiry is set.
+    """
+
+    def __init__(self, nodes: Sequence[str], clock: Clock, limits: NodeLimits | None = None) -> None:
+        self._limits = limits or NodeLimits()
+        self._ring = HashRing(nodes)
+        self._nodes = {node: _Node(*_address(node), self._limits, clock) for node in nodes}
+
+    async def get(self, name: ChunkName) -> bytes:
+        good: dict[int, bytes] = {}
+        bad: list[str] = []
+
+        def keep(index: int, reply: Reply) -> None:
+            if isinstance(reply, bytes):
+                try:
+                    erasure.check(reply, index)
+                    good[index] = reply
+                except erasure.FragmentInvalid as error:
+                    bad.append(f"fragment {index}: {error}")
+
+        answered = await self._ask_all(name, b"GET", keep, lambda: len(good) >= erasure.DATA_STRIPES)
+        if len(good) >= erasure.DATA_STRIPES:
+            try:
+                return erasure.join(good)
+            except erasure.FragmentInvalid as error:
+                raise ChunkInvalid(name, "the cache nodes", str(error)) from error
+        if bad:
+            raise ChunkInvalid(name, "the cache nodes", "; ".join(bad))
+        if answered < erasure.DATA_STRIPES:
+            raise StoreUnavailable(f"{answered} of {erasure.FRAGMENTS} cache nodes answered in time")
+        raise ChunkMissing(name, "the cache nodes")
+
+    async def has(self, name: ChunkName) -> bool:
+        found: list[int] = []
+
+        def keep(index: int, reply: Reply) -> None:
+            if reply == 1:
+                found.append(index)
+
+        await self._ask_all(name, b"EXISTS", keep, lambda: len(found) >= erasure.DATA_STRIPES)
+        return len(found) >= erasure.DATA_STRIPES
+
+    async def put(self, name: ChunkName, cipher_text: bytes) -> None:
+        fragments = erasure.split(cipher_text)
+        stored: list[int] = []
+
+        def keep(index: int, reply: Reply) -> None:
+            if reply == b"OK":
+                stored.append(index)
+
+        await self._ask_all(name, b"SET", keep, lambda: len(stored) == erasure.FRAGMENTS, fragments)
+        if len(stored) < erasure.DATA_STRIPES:
+            raise StoreUnavailable(f"{len(stored)} of {erasure.FRAGMENTS} cache nodes took the chunk")
+
+    async def close(self) -> None:
+        for node in self._nodes.values():
+            node.close()
+
+    async def _ask_all(
+        self,
+        name: ChunkName,
+        verb: bytes,
+        keep: Keep,
+        enough: Enough,
+        values: Sequence[bytes] | None = None,
+    ) -> int:
+        """Ask all five nodes at once until `enough`, or all have answered, or the deadline. Returns answers."""
+        answered = 0
+        finished = 0
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def ask(index: int, node: _Node) -> None:
+            nonlocal answered, finished
+            key = b"lambdad:1:%s:%d" % (name.hex().encode(), index)
+            try:
+                reply = await (node.ask(verb, key) if values is None else node.ask(verb, key, values[index]))
+            except NodeDown:
+                pass
+            else:
+                answered += 1
+                keep(index, reply)
+            finished += 1
+            if not over.done() and (finished == erasure.FRAGMENTS or enough()):
+                over.set_result(None)
+
+        owners = self._ring.owners(name, erasure.FRAGMENTS)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(index, self._nodes[node])) for index, node in enumerate(owners)]
+            done, _ = await asyncio.wait([over], timeout=self._limits.deadline_s)
+            for node, task in zip(owners, tasks, strict=True):
+                if not task.done():
+                    if not done:
+                        self._nodes[node].is_late()
+                    task.cancel()
+        return answered
+
+
+def _address(node: str) -> tuple[str, int]:
+    host, _, port = node.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"a cache node is host:port, not {node!r}")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,71 @@
+"""One fetch per chunk, however many want it.
+
+The first caller (the leader) fetches; the others wait for what it gets. The leader is just a caller: it may be
+cancelled, and then one of the waiting takes over; it may fail, and then one of them tries once more before the rest
+hear of it. Nobody who was not cancelled is ever cancelled because of another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from lambdad.chunks.interface import ChunkError, ChunkMissing, ChunkName, ChunkStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Abandoned:
+    """The leader was cancelled."""
+
+
+_Outcome = bytes | ChunkError | _Abandoned
+
+
+class SingleFlightStore:
+    """A store whose concurrent `get`s of one name are one `get` of `inner`."""
+
+    def __init__(self, inner: ChunkStore) -> None:
+        self._inner = inner
+        self._flights: dict[ChunkName, asyncio.Future[_Outcome]] = {}
+
+    async def get(self, name: ChunkName) -> bytes:
+        second_chance = True
+        while (flight := self._flights.get(name)) is not None:
+            # Shielded: a waiter that is cancelled must not cancel the future of all the others.
+            outcome = await asyncio.shield(flight)
+            match outcome:
+                case bytes():
+                    return outcome
+                case ChunkMissing():
+                    raise outcome
+                case ChunkError():
+                    if not second_chance:
+                        raise outcome
+                    second_chance = False
+                case _Abandoned():
+                    pass
+        return await self._lead(name)
+
+    async def has(self, name: ChunkName) -> bool:
+        return await self._inner.has(name)
+
+    async def put(self, name: ChunkName, cipher_text: bytes) -> None:
+        await self._inner.put(name, cipher_text)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    async def _lead(self, name: ChunkName) -> bytes:
+        flight: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._flights[name] = flight
+        outcome: _Outcome = _Abandoned()
+        try:
+            outcome = await self._inner.get(name)
+            return outcome
+        except ChunkError as error:
+            outcome = error
+            raise
+        finally:
+            # Taken out first: a waiter that wakes up must find the place free for a new leader.
+            del self._flights[name]
+            flight.set_result(outcome)
