@@ -86,7 +86,7 @@ def _start(data: bytes) -> int | None:
     if data.startswith(_MAGIC):
         return 0
     if data.startswith(_OLD_MAGIC) and len(data) >= 16:
-        (count,) = struct.unpack_from("=I", data, 12)
+        count = int(struct.unpack_from("=I", data, 12)[0])
         start = (16 + count * 12 + 7) // 8 * 8
         if data[start : start + len(_MAGIC)] == _MAGIC:
             return start

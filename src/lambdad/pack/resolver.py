@@ -41,7 +41,8 @@ class Loaded:
 
     @property
     def origin(self) -> str:
-        return (self.node.path if self.loader is None and self.how == "program" else self.path).rpartition("/")[0] or "/"
+        path = self.node.path if self.how == "program" else self.path
+        return path.rpartition("/")[0] or "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,8 @@ class Resolver:
                 linkage.broken.append(Broken(path, asking.path, "only ET_DYN and ET_EXEC can be loaded"))
                 return
             if elf.kind == "ET_EXEC" or elf.pie:
-                reason = "cannot dynamically load " + ("executable" if elf.kind == "ET_EXEC" else "position-independent executable")
+                sort = "executable" if elf.kind == "ET_EXEC" else "position-independent executable"
+                reason = f"cannot dynamically load {sort}"
                 linkage.broken.append(Broken(path, asking.path, reason))
                 return
             for one in known:

@@ -65,7 +65,7 @@ class Root:
         names: set[str] = set()
         for host in self._candidates(node.path):
             if host.is_dir() and not host.is_symlink():
-                names.update(os.listdir(host))
+                names.update(entry.name for entry in host.iterdir())
         return sorted(names)
 
     def walk(self, path: str) -> Iterator[Node]:
@@ -97,7 +97,7 @@ class Root:
             if stat.S_ISLNK(info.st_mode) and (pending or follow_last):
                 if (links := links + 1) > LINKS_MAX:
                     return None
-                target = os.readlink(host)
+                target = os.readlink(host)  # noqa: PTH115 - Path would normalise it
                 if target.startswith("/"):
                     done = []
                 pending.extend(target.split("/")[::-1])
