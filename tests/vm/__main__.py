@@ -24,7 +24,6 @@ DEFAULT_TIMEOUT = 480.0
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__)
     parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds that the guest may run")
-    parser.add_argument("--report", type=Path, help="write the guest's report of each test here (JSON)")
     options, arguments = parser.parse_known_args()
     os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
     if platform.machine() != "x86_64":
@@ -34,14 +33,17 @@ def main() -> int:
     if missing:
         print(f"needed and not found: {', '.join(missing)}. `make test-vm` installs them.", file=sys.stderr)
         return 2
-    return _run(arguments or _present_suites(), options.timeout, options.report)
+    chosen = (
+        arguments if any(not argument.startswith("-") for argument in arguments) else [*arguments, *_present_suites()]
+    )
+    return _run(chosen, options.timeout)
 
 
 def _present_suites() -> list[str]:
     return [suite for suite in SUITES if any((guest_image.REPOSITORY / suite).glob("test_*.py"))]
 
 
-def _run(arguments: list[str], timeout: float, report: Path | None) -> int:
+def _run(arguments: list[str], timeout: float) -> int:
     started = time.monotonic()
     image = guest_image.obtain_image()
     accelerator = machine.choose_accelerator(image)
@@ -56,8 +58,8 @@ def _run(arguments: list[str], timeout: float, report: Path | None) -> int:
             print(f"{error}; what it printed is above", file=sys.stderr)
             return 124
         print(f"the guest ran for {time.monotonic() - booted:.0f} s", flush=True)
-        if report is not None:
-            report.write_bytes(project_disk.read_result(disk, "report.json") or b"[]")
+        if "LAMBDAD_TEST_REPORT" in os.environ:  # as tests/conftest.py does on this side
+            Path(os.environ["LAMBDAD_TEST_REPORT"]).write_bytes(project_disk.read_result(disk, "report.json") or b"[]")
         code = project_disk.read_result(disk, "exit")
     if code is None:
         print("the guest stopped without a result; what it printed is above", file=sys.stderr)

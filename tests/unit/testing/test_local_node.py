@@ -53,5 +53,5 @@ def test_an_exit_code_other_than_zero_is_left_over_too(tmp_path: Path) -> None:
 
 def test_a_node_that_ends_at_once_fails_with_what_it_printed(tmp_path: Path) -> None:
     command = _program(tmp_path, "raise SystemExit('the port is taken')")
-    with pytest.raises(NodeFailed, match="ended with 1(?s:.)*the port is taken"):
+    with pytest.raises(NodeFailed, match=r"(?s)ended with 1.*the port is taken"):
         LocalNode.start(tmp_path / "data", command=command)
