@@ -1,0 +1,134 @@
+"""The configuration of a node: one frozen value, parsed once, passed down.
+
+Sources, the later wins: defaults, a TOML file (`--config`), options of the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the text says which key and what it may be."""
+
+
+def default_data_dir() -> Path:
+    """/var/lib/lambdad for root, the XDG data directory for everybody else."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/lambdad")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "lambdad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set. Times are seconds, sizes MiB.
+
+    region, account: for callers whose credentials name none.
+    s3_endpoint, s3_region: where S3Bucket and S3Key are fetched from; AWS itself if empty.
+    concurrency: concurrent executions of an account.
+    keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
+    memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
+    prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
+    egress: network of functions: `none` or `host`.
+    api_user: the user of the API process when lambdad is started as root; empty for one of its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 9000
+    data_dir: Path = field(default_factory=default_data_dir)
+    region: str = "us-east-1"
+    account: str = "000000000000"
+    s3_endpoint: str = ""
+    s3_region: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    concurrency: int = 1000
+    keep_alive: float = 600.0
+    freeze_after: float = 1.0
+    memory_reserve: int = 512
+    prepared: int = 2
+    zygotes: bool = True
+    egress: str = "none"
+    drain: float = 10.0
+    json_logs: bool = False
+    log_level: str = "info"
+    api_user: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
+        if self.concurrency < 1:
+            raise ConfigError(f"concurrency must be at least 1, not {self.concurrency}")
+        if len(self.account) != 12 or not self.account.isdigit():
+            raise ConfigError(f"account must be 12 digits, not {self.account!r}")
+        if self.prepared < 0:
+            raise ConfigError(f"prepared must not be negative, not {self.prepared}")
+        if self.egress not in ("none", "internet", "host"):
+            raise ConfigError(f"egress must be none, internet or host, not {self.egress!r}")
+        if self.host not in LOOPBACK:
+            raise ConfigError(
+                f"host {self.host} is not a loopback address. lambdad does not verify signatures yet, so whoever reaches "
+                "it may run code: bind to 127.0.0.1 and put an authenticating proxy in front of it."
+            )
+
+    def to_json(self) -> str:
+        values = asdict(self)
+        values["data_dir"] = str(self.data_dir)
+        return json.dumps(values)
+
+
+def from_json(text: str) -> Config:
+    """What `Config.to_json` wrote."""
+    return _build(json.loads(text))
+
+
+def load(path: Path | None, options: Mapping[str, Any]) -> Config:
+    """Read a TOML file and lay options over it; options that are None are not set. Raises `ConfigError`."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    values.update({key: value for key, value in options.items() if value is not None})
+    return _build(values)
+
+
+def _build(values: Mapping[str, Any]) -> Config:
+    known = {item.name: item for item in fields(Config)}
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}; known are {', '.join(sorted(known))}")
+    converted = dict(values)
+    if "data_dir" in converted:
+        converted["data_dir"] = Path(converted["data_dir"]).expanduser().absolute()
+    for key, value in converted.items():
+        expected = known[key].type
+        if not _fits(value, str(expected)):
+            raise ConfigError(f"{key} must be {expected}, not {value!r}")
+    return Config(**converted)
+
+
+def _fits(value: object, expected: str) -> bool:
+    match expected:
+        case "bool":
+            return isinstance(value, bool)
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "str":
+            return isinstance(value, str)
+        case _:
+            return isinstance(value, Path)

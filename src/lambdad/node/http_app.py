@@ -1,0 +1,100 @@
+"""The one HTTP handler of a node: which request goes to the frontend, to the control plane or to the node itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
+
+from lambdad.frontend.invoke import InvokeFrontend
+from lambdad.model.errors import ApiError, service_error
+from lambdad.telemetry.log import Logger
+from lambdad.wire.http import Request, Response
+from lambdad.wire.parse import parse_request
+from lambdad.wire.route import Router
+from lambdad.wire.serialize import serialize_error, serialize_response
+from lambdad.wire.server import Responder
+from lambdad.wire.service import LambdaService
+from lambdad.wire.sigv4 import namespace_of
+
+_FUNCTIONS = "/2015-03-31/functions/"
+_INVOCATIONS = "/invocations"
+NODE_PREFIX = "/_lambdad/"
+
+Operation = Callable[[Request, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""An operation of the control plane: request, request id, parsed parameters → output."""
+Page = Callable[[Request, Responder], None]
+"""A page of the node itself, by path prefix."""
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class HttpApp:
+    """`handle` is the handler of the node's `HttpServer`. region: for callers whose credentials name none."""
+
+    def __init__(
+        self,
+        service: LambdaService,
+        frontend: InvokeFrontend,
+        operations: Mapping[str, Operation],
+        pages: Mapping[str, Page],
+        *,
+        region: str,
+        spawn: Spawn,
+        log: Logger,
+    ) -> None:
+        self._service = service
+        self._router = Router(service)
+        self._frontend = frontend
+        self._operations = operations
+        self._pages = pages
+        self._region = region
+        self._spawn = spawn
+        self._log = log
+
+    def handle(self, request: Request, responder: Responder) -> None:
+        path = request.path
+        if path.startswith(_FUNCTIONS) and path.endswith(_INVOCATIONS) and request.method == "POST":
+            label = path[len(_FUNCTIONS) : -len(_INVOCATIONS)]
+            if label and "/" not in label:
+                namespace = namespace_of(request.headers, request.query, self._region)
+                self._frontend.invoke(request, namespace, label, str(uuid.uuid4()), responder)
+                return
+        if path.startswith(NODE_PREFIX) or path == "/metrics":
+            self._page(request, responder)
+            return
+        self._spawn(self._control(request, responder))
+
+    def _page(self, request: Request, responder: Responder) -> None:
+        for prefix, page in self._pages.items():
+            if request.path == prefix or (prefix.endswith("/") and request.path.startswith(prefix)):
+                page(request, responder)
+                return
+        known = ", ".join(self._pages)
+        responder.send(Response(404, [("Content-Type", "text/plain")], f"No such page. There are: {known}\n".encode()))
+
+    async def _control(self, request: Request, responder: Responder) -> None:
+        request_id = str(uuid.uuid4())
+        try:
+            response = await self._answer(request, request_id)
+        except ApiError as error:
+            response = serialize_error(error, request_id)
+        except Exception as error:
+            self._log.exception(
+                "request.failed", error, request_id=request_id, method=request.method, path=request.path
+            )
+            response = serialize_error(service_error("An error of lambdad itself; its log tells more."), request_id)
+        responder.send(response)
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        match = self._router.match(request.method, request.path, request.query)
+        operation = self._service.operations[match.operation_name]
+        handler = self._operations.get(operation.name)
+        if handler is None:
+            raise ApiError(
+                "InvalidParameterValueException",
+                400,
+                f"The operation {operation.name} is not supported by lambdad yet.",
+            )
+        parameters = parse_request(operation, match.labels, request.query, request.headers, request.body)
+        output = await handler(request, request_id, parameters)
+        return serialize_response(operation, output, request_id)

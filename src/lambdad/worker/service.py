@@ -1,0 +1,224 @@
+"""The sandboxes of one host: takes questions, owns environments, ends those that are idle for too long or in the way.
+
+One service serves one caller at a time; when the caller leaves, its environments end, for nobody else knows them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lambdad.model.environment import Code, EnvironmentSpec
+from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.sandbox.interface import SandboxDriver
+from lambdad.telemetry.log import Logger
+from lambdad.worker.environment import Phase
+from lambdad.worker.environment_driver import EnvironmentDriver, FunctionLog, Provision, ProvisionError
+from lambdad.worker.eviction import GreedyDual, Idle, expired
+
+TICK_S = 0.1
+PRESSURE_TICKS = 5
+"""Memory is looked at once in so many ticks."""
+UNMEASURED = 8 * 1024 * 1024
+"""Bytes that an idle environment counts for where nothing measures it (no memory cgroup)."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Caller(Protocol):
+    """Where answers and news go."""
+
+    def started(self, call: int, timings: dict[str, float]) -> None: ...
+    def failed(self, call: int, code: str, message: str) -> None: ...
+    def result(self, call: int, result: InvocationResult) -> None: ...
+    def prepared(self, call: int, problem: str | None) -> None: ...
+    def gone(self, environment_id: str) -> None: ...
+
+
+class Provisioner(Protocol):
+    """Turns specs into what sandboxes are made of."""
+
+    async def provision(self, spec: EnvironmentSpec, timings: dict[str, float]) -> Provision: ...
+    async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None: ...
+    def function_log(self, spec: EnvironmentSpec) -> FunctionLog: ...
+    def flush_logs(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPolicy:
+    """keep_alive, freeze_after: seconds. memory_reserve: bytes of the host's memory that must stay available."""
+
+    keep_alive: float
+    freeze_after: float
+    memory_reserve: int
+
+
+class WorkerService:
+    """The environments of this host."""
+
+    def __init__(
+        self,
+        driver: SandboxDriver,
+        provisioner: Provisioner,
+        policy: WorkerPolicy,
+        spawn: Spawn,
+        log: Logger,
+        memory_available: Callable[[], int],
+    ) -> None:
+        self.driver = driver
+        self.spawn = spawn
+        self.log = log
+        self.loop = asyncio.get_running_loop()
+        self._provisioner = provisioner
+        self._policy = policy
+        self._memory_available = memory_available
+        self._caller: Caller | None = None
+        self._environments: dict[str, EnvironmentDriver] = {}
+        self._thawed: dict[str, EnvironmentDriver] = {}
+        """Idle environments that may still use CPU, longest idle first."""
+        self._greedy = GreedyDual()
+        self._ticks = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    # -- questions
+
+    def attach(self, caller: Caller) -> None:
+        """Serve this caller from now on."""
+        self.stop_all()
+        self._caller = caller
+
+    def detach(self, caller: Caller) -> None:
+        if self._caller is caller:
+            self._caller = None
+            self.stop_all()
+
+    def start(self, call: int, environment_id: str, spec: EnvironmentSpec) -> None:
+        environment = EnvironmentDriver(environment_id, spec, self._provisioner.function_log(spec), self)
+        environment.call = call
+        self._environments[environment_id] = environment
+        self._empty.clear()
+        environment.start()
+
+    def invoke(self, call: int, environment_id: str, invocation: Invocation) -> None:
+        environment = self._environments.get(environment_id)
+        if environment is None or not environment.is_available:
+            if self._caller is not None:
+                self._caller.failed(call, "SandboxGone", "The sandbox has ended.")
+            return
+        environment.call = call
+        environment.clock = self._greedy.clock
+        self._thawed.pop(environment_id, None)
+        environment.invoke(invocation)
+
+    def stop(self, environment_id: str) -> None:
+        environment = self._environments.get(environment_id)
+        if environment is not None:
+            environment.stop()
+
+    def prepare(self, call: int, runtime: str | None, code: tuple[Code, ...]) -> None:
+        self.spawn(self._prepare(call, runtime, code))
+
+    async def _prepare(self, call: int, runtime: str | None, code: tuple[Code, ...]) -> None:
+        try:
+            problem = await self._provisioner.prepare(runtime, code)
+        except (ProvisionError, OSError) as error:
+            problem = str(error)
+        if self._caller is not None:
+            self._caller.prepared(call, problem)
+
+    def stop_all(self) -> None:
+        for environment in list(self._environments.values()):
+            environment.stop()
+
+    async def drained(self) -> None:
+        """Wait until no environment is left."""
+        await self._empty.wait()
+
+    def counts(self) -> dict[str, int]:
+        """Environments by phase."""
+        totals: dict[str, int] = {}
+        for environment in self._environments.values():
+            totals[environment.phase.value] = totals.get(environment.phase.value, 0) + 1
+        return totals
+
+    # -- environments call back
+
+    async def provision(self, spec: EnvironmentSpec, timings: dict[str, float]) -> Provision:
+        return await self._provisioner.provision(spec, timings)
+
+    def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None:
+        if self._caller is not None:
+            self._caller.started(environment.call, timings)
+
+    def refuse(self, environment: EnvironmentDriver, code: str, message: str) -> None:
+        if self._caller is not None:
+            self._caller.failed(environment.call, code, message)
+
+    def reply(self, environment: EnvironmentDriver, result: InvocationResult) -> None:
+        if self._caller is not None:
+            self._caller.result(environment.call, result)
+
+    def became_idle(self, environment: EnvironmentDriver) -> None:
+        self._thawed[environment.id] = environment
+
+    def forget(self, environment: EnvironmentDriver) -> None:
+        self._environments.pop(environment.id, None)
+        self._thawed.pop(environment.id, None)
+        if not self._environments:
+            self._empty.set()
+
+    # -- time
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick(self.loop.time())
+
+    def tick(self, now: float) -> None:
+        self._ticks += 1
+        self._provisioner.flush_logs()
+        for environment in list(self._environments.values()):
+            if not environment.frozen:
+                environment.tick()
+        self._freeze(now)
+        if self._ticks % PRESSURE_TICKS == 0:
+            self._evict(now)
+
+    def _freeze(self, now: float) -> None:
+        for environment_id, environment in list(self._thawed.items()):
+            if now - environment.idle_since < self._policy.freeze_after:
+                break
+            del self._thawed[environment_id]
+            try:
+                environment.freeze()
+            except OSError as error:
+                self.log.error("sandbox.freeze_failed", environment=environment_id, error=str(error))
+
+    def _evict(self, now: float) -> None:
+        idle = [environment for environment in self._environments.values() if environment.is_available]
+        victims = expired((_idle(environment, 0) for environment in idle), now, self._policy.keep_alive)
+        missing = self._policy.memory_reserve - self._memory_available()
+        if missing > 0:
+            sized = [_idle(environment, environment.memory_current()) for environment in idle]
+            victims += [victim for victim in self._greedy.victims(sized, missing) if victim not in victims]
+        for victim in victims:
+            environment = self._environments[victim]
+            if environment.phase in (Phase.IDLE, Phase.COLD):
+                environment.stop()
+                if self._caller is not None:
+                    self._caller.gone(victim)
+
+
+def _idle(environment: EnvironmentDriver, size: int) -> Idle:
+    return Idle(
+        id=environment.id,
+        since=environment.idle_since,
+        uses=environment.uses,
+        start_ms=environment.start_ms,
+        size=size or UNMEASURED,
+        clock=environment.clock,
+    )

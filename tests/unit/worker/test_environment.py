@@ -1,0 +1,273 @@
+"""The life of an execution environment, event by event."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.limits import INIT_TIMEOUT_S
+from lambdad.worker.environment import Environment, Phase
+from lambdad.worker.faults import Fault
+
+EXIT = {"clean": False, "description": "exit status 1", "out_of_memory": False}
+
+
+def invocation(request_id: str = "r1") -> Invocation:
+    return Invocation(request_id=request_id, payload=b"{}", invoked_arn="arn")
+
+
+class Recorder:
+    """Effects that are only written down."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.replies: list[tuple[str, InvocationResult]] = []
+        self.reports: list[tuple[str, float, float | None, Fault | None]] = []
+        self.init_reports: list[tuple[str, str, str]] = []
+        self.timer: float | None = None
+        self.taken = True
+        self.announced: list[float | None] = []
+
+    def launch(self) -> None:
+        self.calls.append("launch")
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
+    def announce(self, init_ms: float | None) -> None:
+        self.announced.append(init_ms)
+
+    def refuse(self, code: str, message: str) -> None:
+        self.calls.append(f"refuse {code}")
+
+    def deliver(self, invocation: Invocation, remaining_s: float) -> None:
+        self.calls.append(f"deliver {invocation.request_id} {remaining_s:g}")
+
+    def has_taken(self) -> bool:
+        return self.taken
+
+    def reply(self, request_id: str, result: InvocationResult) -> None:
+        self.replies.append((request_id, result))
+
+    def set_timer(self, seconds: float) -> None:
+        self.timer = seconds
+
+    def clear_timer(self) -> None:
+        self.timer = None
+
+    def log_start(self, invocation: Invocation) -> None:
+        pass
+
+    def log_report(
+        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
+    ) -> None:
+        self.reports.append((invocation.request_id, duration_ms, init_ms, fault))
+
+    def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
+        self.init_reports.append((phase, status, error_type))
+
+    def finish(self, invocation: Invocation) -> tuple[bytes, int]:
+        return b"", 1
+
+    def gone(self) -> None:
+        self.calls.append("gone")
+
+
+def ready_environment(timeout_s: float = 3.0) -> tuple[Environment, Recorder]:
+    effects = Recorder()
+    environment = Environment(timeout_s, effects)
+    environment.start(0.0)
+    environment.launched(0.1)
+    environment.ready(0.2)
+    return environment, effects
+
+
+def test_an_environment_is_announced_when_its_runtime_asks_for_work() -> None:
+    environment, effects = ready_environment()
+    assert effects.calls == ["launch"]
+    assert [round(ms or 0) for ms in effects.announced] == [100]
+    assert environment.phase is Phase.IDLE
+    assert effects.timer is None
+
+
+def test_an_invocation_is_delivered_and_its_answer_returned() -> None:
+    environment, effects = ready_environment()
+    environment.invoke(1.0, invocation())
+    assert effects.calls[-1] == "deliver r1 3"
+    assert effects.timer == 3.0
+    environment.responded(1.25, b'"ok"')
+    [(request_id, result)] = effects.replies
+    assert (request_id, result.payload, result.error) == ("r1", b'"ok"', None)
+    assert result.timings == {"duration": 250.0}
+    assert effects.timer is None
+
+
+def test_the_first_report_tells_the_init_duration_and_no_later_one_does() -> None:
+    environment, effects = ready_environment()
+    for request in ("r1", "r2"):
+        environment.invoke(1.0, invocation(request))
+        environment.responded(1.0, b"null")
+    assert [report[2] is not None for report in effects.reports] == [True, False]
+
+
+def test_a_timeout_kills_the_process_and_keeps_the_environment() -> None:
+    environment, effects = ready_environment()
+    environment.invoke(1.0, invocation())
+    environment.timer(4.0)
+    result = effects.replies[0][1]
+    assert json.loads(result.payload) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": "RequestId: r1 Error: Task timed out after 3.00 seconds",
+    }
+    assert (result.error, environment.phase, effects.calls[-1]) == ("Unhandled", Phase.COLD, "kill")
+
+
+def test_a_cold_environment_initialises_again_within_the_timeout_of_its_next_invocation() -> None:
+    environment, effects = ready_environment()
+    environment.invoke(1.0, invocation())
+    environment.exited(1.5, **EXIT)
+    environment.invoke(2.0, invocation("r2"))
+    assert effects.calls[-1] == "launch"
+    assert effects.timer == 3.0
+    environment.launched(2.5)
+    environment.ready(3.0)
+    assert effects.calls[-1] == "deliver r2 2"
+
+
+def test_an_exit_is_told_in_the_words_of_aws() -> None:
+    cases = [
+        (
+            {"clean": True, "description": "exit status 0", "out_of_memory": False},
+            "Runtime exited without providing a reason",
+        ),
+        (EXIT, "Runtime exited with error: exit status 1"),
+        (
+            {"clean": False, "description": "signal: killed", "out_of_memory": True},
+            "Runtime exited with error: signal: killed",
+        ),
+    ]
+    for status, words in cases:
+        environment, effects = ready_environment()
+        environment.invoke(1.0, invocation())
+        environment.exited(1.5, **status)
+        payload = json.loads(effects.replies[0][1].payload)
+        assert payload["errorMessage"] == f"RequestId: r1 Error: {words}"
+        assert payload["errorType"] == ("Runtime.OutOfMemory" if status["out_of_memory"] else "Runtime.ExitError")
+
+
+def test_a_failed_init_phase_is_repeated_by_the_invocation_and_then_told() -> None:
+    effects = Recorder()
+    environment = Environment(3.0, effects)
+    environment.start(0.0)
+    environment.launched(0.0)
+    assert effects.timer == INIT_TIMEOUT_S
+    environment.init_failed(0.5, b'{"errorType":"Runtime.ImportModuleError"}', "Runtime.ImportModuleError")
+    assert effects.announced == [None]
+    assert effects.init_reports == [("init", "error", "Runtime.ImportModuleError")]
+    environment.invoke(1.0, invocation())
+    environment.launched(1.0)
+    environment.init_failed(1.5, b'{"errorType":"Runtime.ImportModuleError"}', "Runtime.ImportModuleError")
+    result = effects.replies[0][1]
+    assert (result.payload, result.error) == (b'{"errorType":"Runtime.ImportModuleError"}', "Unhandled")
+    assert environment.phase is Phase.COLD
+
+
+def test_an_init_phase_that_hangs_ends_after_ten_seconds() -> None:
+    effects = Recorder()
+    environment = Environment(60.0, effects)
+    environment.start(0.0)
+    environment.launched(0.0)
+    environment.timer(10.0)
+    assert effects.init_reports == [("init", "timeout", "")]
+    assert environment.is_available
+
+
+def test_a_runtime_that_died_before_it_took_the_invocation_is_replaced_once() -> None:
+    environment, effects = ready_environment()
+    effects.taken = False
+    environment.invoke(1.0, invocation())
+    environment.exited(1.1, **EXIT)
+    assert effects.replies == []
+    assert effects.calls[-2:] == ["kill", "launch"]
+    environment.launched(1.2)
+    environment.ready(1.3)
+    environment.exited(1.4, **EXIT)
+    assert effects.replies[0][1].error_type == "Runtime.ExitError"
+
+
+def test_a_host_that_cannot_make_the_sandbox_refuses_the_start_and_is_gone() -> None:
+    effects = Recorder()
+    environment = Environment(3.0, effects)
+    environment.start(0.0)
+    environment.launch_refused(0.1, "ServiceException", "no room")
+    assert effects.calls == ["launch", "refuse ServiceException", "gone"]
+
+
+def test_stopping_answers_what_is_in_progress() -> None:
+    environment, effects = ready_environment()
+    environment.invoke(1.0, invocation())
+    environment.stop(1.5)
+    assert effects.replies[0][1].error_type == "Sandbox.Failure"
+    assert effects.calls[-1] == "gone"
+    environment.stop(2.0)
+    assert effects.calls.count("gone") == 1
+
+
+@given(st.lists(st.integers(0, 9), max_size=60))
+def test_every_invocation_is_answered_exactly_once_whatever_happens(choices: list[int]) -> None:
+    """Any order of legal events: no invocation is lost, none is answered twice, and it can always be stopped."""
+    effects = Recorder()
+    environment = Environment(3.0, effects)
+    environment.start(0.0)
+    sent: list[str] = []
+    now = 0.0
+    for choice in choices:
+        now += 0.5
+        legal = _legal_events(environment, effects, now, sent)
+        if not legal:
+            break
+        legal[choice % len(legal)]()
+    environment.stop(now + 1)
+    assert [request for request, _ in effects.replies] == sent
+    assert environment.phase is Phase.GONE
+
+
+def _legal_events(environment: Environment, effects: Recorder, now: float, sent: list[str]) -> list:  # type: ignore[type-arg]
+    def invoke() -> None:
+        sent.append(f"r{len(sent)}")
+        environment.invoke(now, invocation(sent[-1]))
+
+    exited = [lambda: environment.exited(now, **EXIT)]
+    match environment.phase:
+        case Phase.STARTING | Phase.RESTARTING:
+            return [
+                lambda: environment.launched(now),
+                lambda: environment.launch_failed(now, "Runtime.InvalidEntrypoint", "no such file"),
+                lambda: environment.launch_refused(now, "ServiceException", "no room"),
+                lambda: environment.timer(now),
+            ]
+        case Phase.INIT | Phase.REINIT:
+            return [
+                lambda: environment.ready(now),
+                lambda: environment.init_failed(now, b"{}", "Runtime.Unknown"),
+                lambda: environment.timer(now),
+                *exited,
+            ]
+        case Phase.IDLE:
+            return [invoke, *exited]
+        case Phase.COLD:
+            return [invoke]
+        case Phase.BUSY:
+            effects.taken = not effects.taken
+            return [
+                lambda: environment.responded(now, b"1"),
+                lambda: environment.errored(now, b"{}", "Function.Unknown"),
+                lambda: environment.response_too_large(now),
+                lambda: environment.timer(now),
+                *exited,
+            ]
+        case _:
+            return []
