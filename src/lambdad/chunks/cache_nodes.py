@@ -2,10 +2,12 @@
 
 Constant work instead of retries: all five are asked, the first four good answers decide, the slowest never matters. A
 node that is lost or slow therefore changes neither the hit rate nor the latency; two at once make the chunk a miss,
-and the origin answers. There is no failure handling besides: a node with an open breaker counts as an answer that did not come.
+and the origin answers. There is no failure handling besides: a node with an open breaker counts as an answer that did
+not come.
 
 The client is ours (`resp.py`, 100 lines) and not the `redis` package: it needs three commands, pipelined on one
-connection per node, with a deadline and a byte limit and *without* the reconnecting and retrying that a general client does.
+connection per node, with a deadline and a byte limit and *without* the reconnecting and retrying that a general client
+does.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Back-pressure: how many things may happen at once, and what becomes of the rest.
 
 `Slots` bounds concurrency and queue. `LimitedStore` puts a store behind slots. `StartGate` is the cold-cache plan: when
-every cache is empty, each start takes longer, so more starts are under way, so the origin is asked more, so each takes longer
-still (the paper's metastable failure). The gate bounds the starts under way and closes early when the origin's queue
-grows; a refused start costs nothing, and those admitted fill the caches for the next.
+every cache is empty, each start takes longer, so more starts are under way, so the origin is asked more, so each takes
+longer still (the paper's metastable failure). The gate bounds the starts under way and closes early when the origin's
+queue grows; a refused start costs nothing, and those admitted fill the caches for the next.
 """
 
 from __future__ import annotations

@@ -159,22 +159,9 @@ def parse_manifest(data: bytes) -> ManifestIndex:
     """Read what needs no key. Raises `ManifestInvalid`."""
     if len(data) < _HEADER.size + _TAG_SIZE:
         raise ManifestInvalid(f"{len(data)} bytes are too few for a manifest: it was cut off, or is something else")
-    (
-        magic,
-        version,
-        header_size,
-        suite,
-        chunk_log2,
-        file_system,
-        flags,
-        size,
-        count,
-        reserved,
-        key_id,
-        context,
-        _,
-        end,
-    ) = _HEADER.unpack_from(data)
+    fields = _HEADER.unpack_from(data)
+    magic, version, header_size, suite, chunk_log2, file_system, flags, size, count, reserved = fields[:10]
+    key_id, context, _, end = fields[10:]
     if magic != MAGIC:
         raise ManifestInvalid("the file does not start like a manifest")
     if (version, header_size, suite) != (VERSION, _HEADER.size, SUITE):

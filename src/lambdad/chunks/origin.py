@@ -31,10 +31,10 @@ class Sleep(Protocol):
 class OriginLimits:
     """How hard the origin may be pressed.
 
-    concurrency: requests at once; prefetch uses at most half of it. queue: requests that may wait for a place.
-    attempts: tries of one request in all. backoff_s: pause before the second try, doubled each time.
-    retry_ratio, hedge_ratio: extra requests per ordinary one. hedge_min_s: never hedge earlier than this.
-    deadline_s: for one attempt.
+    concurrency: requests at once; twice what prefetch uses, so that a read never waits for it. queue: requests that may
+    wait for a place. attempts: tries of one request in all. backoff_s: pause before the second try, doubled each time.
+    retry_ratio, hedge_ratio: extra requests per ordinary one. hedge_min_s: never hedge earlier than this. deadline_s:
+    for one attempt.
     """
 
     concurrency: int = 64
@@ -57,19 +57,13 @@ def manifest_path(root: str, digest: str) -> str:
     return f"{root}/manifests/{digest}"
 
 
-class OriginStore:
-    """Chunks of one root in an object store. A `ChunkStore`."""
+class Origin:
+    """Objects behind the limits. One per object store and process, whatever the number of roots in it."""
 
     def __init__(
-        self,
-        objects: Objects,
-        root: str,
-        clock: Clock,
-        limits: OriginLimits | None = None,
-        sleep: Sleep = asyncio.sleep,
+        self, objects: Objects, clock: Clock, limits: OriginLimits | None = None, sleep: Sleep = asyncio.sleep
     ) -> None:
-        self.root = root
-        self._objects = objects
+        self.objects = objects
         self._limits = limits or OriginLimits()
         self._clock = clock
         self._sleep = sleep
@@ -78,29 +72,17 @@ class OriginStore:
         self._hedges = TokenBucket(self._limits.hedge_ratio, self._limits.burst)
         self._latencies = Latencies()
 
-    async def get(self, name: ChunkName) -> bytes:
-        path = chunk_path(self.root, name)
+    async def get(self, path: str) -> bytes:
+        """Raises `ObjectMissing`, `StoreUnavailable` or `Overloaded`."""
+        return await self._attempt(lambda: self._hedged(lambda: self.objects.get(path)))
 
-        async def read() -> bytes:
-            return await self._hedged(lambda: self._objects.get(path))
+    async def head(self, path: str) -> int | None:
+        """Size in bytes or None. Raises `StoreUnavailable` or `Overloaded`."""
+        return await self._attempt(lambda: self.objects.head(path))
 
-        try:
-            data = await self._attempt(read)
-        except ObjectMissing:
-            raise ChunkMissing(name, f"origin root {self.root}") from None
-        if not data:
-            raise ChunkInvalid(name, f"origin root {self.root}", "empty object")
-        return data
-
-    async def has(self, name: ChunkName) -> bool:
-        size = await self._attempt(lambda: self._objects.head(chunk_path(self.root, name)))
-        return size is not None and size > 0
-
-    async def put(self, name: ChunkName, cipher_text: bytes) -> None:
-        await self._attempt(lambda: self._objects.put(chunk_path(self.root, name), cipher_text))
-
-    async def close(self) -> None:
-        return
+    async def put(self, path: str, data: bytes) -> None:
+        """Raises `StoreFull`, `StoreUnavailable` or `Overloaded`."""
+        await self._attempt(lambda: self.objects.put(path, data))
 
     @property
     def pressure(self) -> float:
@@ -160,6 +142,33 @@ class OriginStore:
             return outcome
         assert outcome is not None
         raise outcome
+
+
+class OriginStore:
+    """The chunks of one root at an origin. A `ChunkStore`."""
+
+    def __init__(self, origin: Origin, root: str) -> None:
+        self.root = root
+        self._origin = origin
+
+    async def get(self, name: ChunkName) -> bytes:
+        try:
+            data = await self._origin.get(chunk_path(self.root, name))
+        except ObjectMissing:
+            raise ChunkMissing(name, f"origin root {self.root}") from None
+        if not data:
+            raise ChunkInvalid(name, f"origin root {self.root}", "empty object")
+        return data
+
+    async def has(self, name: ChunkName) -> bool:
+        size = await self._origin.head(chunk_path(self.root, name))
+        return size is not None and size > 0
+
+    async def put(self, name: ChunkName, cipher_text: bytes) -> None:
+        await self._origin.put(chunk_path(self.root, name), cipher_text)
+
+    async def close(self) -> None:
+        await self._origin.objects.close()
 
 
 def _first(done: set[asyncio.Task[bytes | Exception]]) -> bytes | Exception | None:
