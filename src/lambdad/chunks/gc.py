@@ -95,9 +95,11 @@ class Observed:
 async def observe(objects: Objects) -> Observed:
     """Read roots, manifests' names and alarms. Raises `RootsInvalid`, `StoreUnavailable`."""
     roots = await load_roots(objects)
-    manifests = {root.id: frozenset([digest async for digest in _list(objects, f"{root.id}/manifests")]) for root in
-    roots} alarms = frozenset([root async for root in _list(objects, "alarms")]) return Observed(roots, manifests,
-    alarms)
+    manifests = {}
+    for root in roots:
+        manifests[root.id] = frozenset([digest async for digest in _list(objects, f"{root.id}/manifests")])
+    alarms = frozenset([root_id async for root_id in _list(objects, "alarms")])
+    return Observed(roots, manifests, alarms)
 
 
 def plan_collection(observed: Observed, live: frozenset[str], policy: GcPolicy, now: float) -> tuple[Step, ...]:
@@ -236,11 +238,10 @@ class Collector:
     async def _expire(self, root: str, now: float) -> None:
         """Only if everything wanted is in a root that stays, as of now and not as of the plan."""
         observed = await observe(self._objects)
-        staying = [
-            observed.manifests[other.id] for other in observed.roots if other.state is RootState.ACTIVE and other.id !=
-            root
-        ]
-        kept = frozenset().union(*staying) if staying else frozenset()
+        kept: frozenset[str] = frozenset()
+        for other in observed.roots:
+            if other.state is RootState.ACTIVE and other.id != root:
+                kept |= observed.manifests[other.id]
         if (await self._live()) & observed.manifests.get(root, frozenset()) <= kept:
             await self._move(root, RootState.RETIRED, RootState.EXPIRED, now)
 

@@ -188,8 +188,8 @@ class RootedStore:
         self._loaded = self._clock.monotonic()
 
     async def _alarm(self, root: Root, name: ChunkName) -> None:
-        """Say it once per root and process, and persistently: the collector deletes nothing while the object is
-        there.""" if root.id in self._alarmed:
+        """Say it once per root and process, and persistently: the collector stops while the object is there."""
+        if root.id in self._alarmed:
             return
         self._alarmed.add(root.id)
         _log.critical("action=expired_root_read root=%s chunk=%s", root.id, name.hex())
