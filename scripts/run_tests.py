@@ -71,7 +71,10 @@ def _ruff(*arguments: str) -> tuple[str, ...]:
 
 STAGES = (
     Stage("lint", (_ruff("check"), _ruff("format", "--check"))),
-    Stage("types", ((PYTHON, "-m", "mypy"), (PYTHON, "-m", "mypy", "-p", "bench", "-p", "tests.vm"))),
+    Stage(
+        "types",
+        ((PYTHON, "-m", "mypy"), (PYTHON, "-m", "mypy", "-p", "bench", "-p", "tests.vm", "-p", "tests.architecture")),
+    ),
     Stage("contracts", (("lint-imports", "--no-cache"),)),
     Stage("architecture", (PYTEST,), ("tests/architecture",)),
     Stage("unit", ((*PYTEST, "-n", "auto"),), ("tests/unit", "tests/property")),

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +23,11 @@ import boto3
 from botocore.config import Config
 
 from lambdad.testing.leftovers import Holdings, describe_leftovers, list_holdings
+from lambdad.testing.waiting import wait_until
 
 HEALTH_PATH = "/_lambdad/health"
 REGION = "us-east-1"
 
-_POLL_SECONDS = 0.05
 _INVENTED_KEY = "invented/for/the/local/node"
 
 
@@ -96,13 +95,12 @@ class LocalNode:
 
     def wait_until_healthy(self, timeout: float = 60.0) -> None:
         """Return when the health endpoint answers 200. timeout: seconds. Raises `NodeFailed`."""
-        deadline = time.monotonic() + timeout
-        while not self._is_healthy():
-            if self.process.poll() is not None:
-                raise NodeFailed(f"lambdad up ended with {self.process.returncode}.\n{self.output_tail()}")
-            if time.monotonic() > deadline:
-                raise NodeFailed(f"lambdad up is not healthy after {timeout:.0f} s.\n{self.output_tail()}")
-            time.sleep(_POLL_SECONDS)
+        try:
+            wait_until(lambda: self.process.poll() is not None or self._is_healthy(), "a healthy lambdad up", timeout)
+        except TimeoutError as error:
+            raise NodeFailed(f"{error}.\n{self.output_tail()}") from None
+        if self.process.poll() is not None:
+            raise NodeFailed(f"lambdad up ended with {self.process.returncode}.\n{self.output_tail()}")
 
     def client(self, **options: Any) -> Any:
         """A boto3 client of the Lambda API with invented credentials. options: for `botocore.config.Config`."""
