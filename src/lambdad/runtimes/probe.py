@@ -5,6 +5,7 @@ It does not search (that is `catalogue.py`) and trusts nothing it has not run: a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -83,7 +84,7 @@ def _interpreter(language: str, answer: Mapping[str, Any]) -> Interpreter | None
         usable = bool(answer["final"]) and len(found.release) == 3
     except (KeyError, ValueError):
         return None
-    return found if usable and os.path.isabs(found.executable) else None
+    return found if usable and found.executable.startswith("/") else None
 
 
 def _probe(path: str, argv: tuple[str, ...], cache_dir: Path) -> Mapping[str, Any] | None:
@@ -101,7 +102,7 @@ def _probe(path: str, argv: tuple[str, ...], cache_dir: Path) -> Mapping[str, An
 
 def _cache_file(path: str, cache_dir: Path) -> Path | None:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         return None
     identity = f"{_CACHE_FORMAT}\0{path}\0{status.st_mtime_ns}\0{status.st_size}\0{status.st_ino}"
@@ -143,6 +144,5 @@ def _write_atomically(file: Path, value: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(value))
         temporary.replace(file)
     except OSError:
-        temporary.unlink(missing_ok=True)
-
-
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,168 @@
+"""Which managed runtimes this host has, and how to get those that it has not.
+
+Found once, when the worker starts: an interpreter that is installed later is seen after a restart. The newest patch
+release of every minor wins, as on AWS. What a runtime needs besides its interpreter is made by `Catalogue.ensure`,
+ahead of a function's first start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import assert_never
+
+from lambdad.runtimes import node_tree, python_tree
+from lambdad.runtimes.probe import Interpreter, probe_node, probe_python
+from lambdad.runtimes.runtime import (
+    PROVIDED_IDENTIFIERS,
+    NodeRuntime,
+    ProvidedRuntime,
+    PythonRuntime,
+    Runtime,
+    RuntimeMissing,
+)
+from lambdad.runtimes.search import SearchPlaces, is_script, node_candidates, places_of_host, python_candidates
+
+PYTHON_MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+NODE_OLDEST = 18
+
+_PYTHON = re.compile(r"python(3\.\d+)")
+_NODE = re.compile(r"nodejs(\d+)\.x")
+
+
+class Catalogue:
+    """The runtimes of this host, by AWS's identifiers."""
+
+    def __init__(self, runtimes: Iterable[Runtime]) -> None:
+        self._runtimes: Mapping[str, Runtime] = {runtime.identifier: runtime for runtime in runtimes}
+        self._making = {identifier: asyncio.Lock() for identifier in self._runtimes}
+
+    def identifiers(self) -> tuple[str, ...]:
+        """`python3.11`, `nodejs20.x`, `provided.al2023` and so on, in the order of their release."""
+        return tuple(self._runtimes)
+
+    def pythons(self) -> tuple[PythonRuntime, ...]:
+        """Those that can have a zygote."""
+        return tuple(runtime for runtime in self._runtimes.values() if isinstance(runtime, PythonRuntime))
+
+    def get(self, identifier: str) -> Runtime:
+        """Raises `RuntimeMissing`."""
+        runtime = self._runtimes.get(identifier)
+        if runtime is None:
+            raise RuntimeMissing(explain_missing(identifier, self.identifiers()))
+        return runtime
+
+    def check(self, identifier: str) -> str | None:
+        """None, or why there is no such runtime and how to get it."""
+        if identifier in self._runtimes:
+            return None
+        return explain_missing(identifier, self.identifiers())
+
+    async def ensure(self, identifier: str) -> str | None:
+        """Make what sits at /var/runtime: seconds the first time on a host, nothing after. Returns why it failed.
+
+        Callers at the same time wait for one making.
+        """
+        try:
+            runtime = self.get(identifier)
+            async with self._making[identifier]:
+                await asyncio.to_thread(make_tree, runtime)
+        except (RuntimeMissing, python_tree.TreeError) as error:
+            return str(error)
+        return None
+
+
+def discover(cache_dir: Path, places: SearchPlaces | None = None) -> Catalogue:
+    """Look at this host; every interpreter found is run once, and remembered in `cache_dir`.
+
+    Blocks for up to some seconds the first time.
+    """
+    cache_dir = cache_dir.absolute()
+    places = places_of_host(os.environ) if places is None else places
+    runtimes: list[Runtime] = []
+    for minor in PYTHON_MINORS:
+        found = _newest(python_candidates(places, minor), lambda path: probe_python(path, cache_dir), minor)
+        if found is not None:
+            runtimes.append(_python_runtime(minor, found, cache_dir))
+    nodes = [probed for path in node_candidates(places) if (probed := probe_node(path, cache_dir)) is not None]
+    majors = {node.release[0] for node in nodes if node.release[0] >= NODE_OLDEST and node.release[0] % 2 == 0}
+    for major in sorted(majors):
+        newest = max((node for node in nodes if node.release[0] == major), key=lambda node: node.release)
+        runtimes.append(_node_runtime(newest, cache_dir))
+    runtimes.extend(ProvidedRuntime(identifier) for identifier in PROVIDED_IDENTIFIERS)
+    return Catalogue(runtimes)
+
+
+def make_tree(runtime: Runtime) -> None:
+    """Make the runtime's directory if it is not there. Blocks for seconds. Raises `TreeError`."""
+    match runtime:
+        case PythonRuntime():
+            target = Path(runtime.runtime_dir)
+            python_tree.build_python_tree(
+                target, minor=runtime.minor, soabi=runtime.soabi, interpreter=runtime.interpreter
+            )
+        case NodeRuntime():
+            node_tree.build_node_tree(Path(runtime.runtime_dir), runtime.interpreter, runtime.major)
+        case ProvidedRuntime():
+            pass
+        case _:
+            assert_never(runtime)
+
+
+def explain_missing(identifier: str, present: Iterable[str]) -> str:
+    """Why a runtime is missing, and the shortest way to have it."""
+    there = ", ".join(present)
+    if (python := _PYTHON.fullmatch(identifier)) and python[1] in PYTHON_MINORS:
+        version = python[1]
+        return (
+            f"The runtime {identifier} needs CPython {version}, and lambdad found none on this machine. Install it, "
+            f"for example with `uv python install {version}`, `pyenv install {version}` or your distribution's "
+            f"packages, then restart lambdad. Runtimes here: {there}."
+        )
+    if (node := _NODE.fullmatch(identifier)) and int(node[1]) >= NODE_OLDEST:
+        return (
+            f"The runtime {identifier} needs Node.js {node[1]}, and lambdad found none on this machine. Install it, "
+            f"for example with `nvm install {node[1]}` or your distribution's packages, then restart lambdad. "
+            f"Runtimes here: {there}."
+        )
+    return (
+        f"lambdad does not provide the runtime {identifier}. Runtimes here: {there}. Anything else runs as "
+        f"`provided.al2023` with an executable named `bootstrap`, or as a container image."
+    )
+
+
+def _newest(candidates: Iterable[str], probe: Callable[[str], Interpreter | None], minor: str) -> Interpreter | None:
+    """The newest release among the candidates. Shims are asked only if there is no interpreter besides them."""
+    found_there = list(candidates)
+    shims = [path for path in found_there if is_script(path)]
+    programs = [path for path in found_there if path not in shims]
+    for paths in (programs, shims):
+        probed = (probe(path) for path in paths)
+        fitting = [found for found in probed if found is not None and found.version.startswith(f"{minor}.")]
+        if fitting:
+            return max(fitting, key=lambda found: found.release)
+    return None
+
+
+def _python_runtime(minor: str, found: Interpreter, cache_dir: Path) -> PythonRuntime:
+    return PythonRuntime(
+        identifier=f"python{minor}",
+        version=found.version,
+        interpreter=found.executable,
+        prefix=found.prefix,
+        soabi=found.soabi,
+        runtime_dir=str(cache_dir / "runtimes" / python_tree.python_tree_name(minor, found.soabi)),
+    )
+
+
+def _node_runtime(found: Interpreter, cache_dir: Path) -> NodeRuntime:
+    return NodeRuntime(
+        identifier=f"nodejs{found.release[0]}.x",
+        version=found.version,
+        interpreter=found.executable,
+        prefix=found.prefix,
+        runtime_dir=str(cache_dir / "runtimes" / node_tree.node_tree_name(found.release[0])),
+    )

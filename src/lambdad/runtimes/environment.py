@@ -1,0 +1,126 @@
+"""The environment variables of a runtime process, as AWS documents them. Pure.
+
+Source: "Using Lambda environment variables", AWS Lambda Developer Guide, and the differences seen between runtimes.
+A function's own variables replace the overridable ones and never the reserved ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lambdad.model.environment import EnvironmentSpec
+from lambdad.runtimes.runtime import (
+    RUNTIME_DIRECTORY,
+    TASK_DIRECTORY,
+    NodeRuntime,
+    ProvidedRuntime,
+    PythonRuntime,
+    Runtime,
+)
+
+RUNTIME_API = "127.0.0.1:9001"
+
+_PATH = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+_LIBRARY_PATH = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+_PATH_WITHOUT_LANGUAGE = _PATH.removeprefix("/var/lang/bin:")
+_LIBRARY_PATH_WITHOUT_LANGUAGE = _LIBRARY_PATH.removeprefix("/var/lang/lib:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What the function's AWS clients sign with. The default is accepted by emulators and by nothing else."""
+
+    access_key_id: str = "lambdad"
+    secret_access_key: str = "lambdad"  # noqa: S105
+    session_token: str = "lambdad"  # noqa: S105
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key_id={self.access_key_id!r})"
+
+
+def build_environment(
+    runtime: Runtime | None,
+    spec: EnvironmentSpec,
+    *,
+    log_stream: str,
+    credentials: Credentials,
+    initialization_type: str = "on-demand",
+) -> dict[str, str]:
+    """The whole environment of the runtime process. `runtime` is None for container images.
+
+    initialization_type: `on-demand`, `provisioned-concurrency` or `snap-start`.
+    """
+    image = dict(spec.image.environment) if spec.image is not None else {}
+    return {
+        **_defaults(runtime, spec),
+        **image,
+        **spec.environment,
+        **_reserved(runtime, spec, log_stream, credentials, initialization_type),
+    }
+
+
+def _defaults(runtime: Runtime | None, spec: EnvironmentSpec) -> dict[str, str]:
+    """What a function may override."""
+    variables = {
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": _PATH,
+        "LD_LIBRARY_PATH": _LIBRARY_PATH,
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+    }
+    if spec.log_format == "JSON":
+        variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        variables["AWS_LAMBDA_LOG_LEVEL"] = spec.application_log_level or "INFO"
+    match runtime:
+        case PythonRuntime():
+            variables |= {"PYTHONPATH": RUNTIME_DIRECTORY, "PWD": TASK_DIRECTORY, "SHLVL": "0"}
+        case NodeRuntime(major=major):
+            places = (
+                f"/opt/nodejs/node{major}/node_modules",
+                "/opt/nodejs/node_modules",
+                f"{RUNTIME_DIRECTORY}/node_modules",
+                RUNTIME_DIRECTORY,
+                TASK_DIRECTORY,
+            )
+            variables |= {"NODE_PATH": ":".join(places), "PWD": TASK_DIRECTORY, "SHLVL": "0"}
+        case ProvidedRuntime(identifier="provided.al2"):
+            variables |= {"PATH": _PATH_WITHOUT_LANGUAGE, "LD_LIBRARY_PATH": _LIBRARY_PATH_WITHOUT_LANGUAGE}
+        case ProvidedRuntime() | None:
+            pass
+    return variables
+
+
+def _reserved(
+    runtime: Runtime | None,
+    spec: EnvironmentSpec,
+    log_stream: str,
+    credentials: Credentials,
+    initialization_type: str,
+) -> dict[str, str]:
+    """What a function cannot set."""
+    variables = {
+        "_HANDLER": spec.handler or "",
+        "AWS_REGION": spec.namespace.region,
+        "AWS_DEFAULT_REGION": spec.namespace.region,
+        "AWS_LAMBDA_FUNCTION_NAME": spec.function_name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
+        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type,
+        "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_SESSION_TOKEN": credentials.session_token,
+        "LAMBDA_TASK_ROOT": TASK_DIRECTORY,
+        "LAMBDA_RUNTIME_DIR": RUNTIME_DIRECTORY,
+    }
+    if initialization_type != "snap-start":
+        # One snapshot serves many sandboxes: it cannot know its log stream.
+        variables["AWS_LAMBDA_LOG_GROUP_NAME"] = spec.log_group or f"/aws/lambda/{spec.function_name}"
+        variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
+    match runtime:
+        case PythonRuntime(identifier=identifier) | NodeRuntime(identifier=identifier):
+            variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{identifier}"
+        case ProvidedRuntime() | None:
+            pass
+    return variables

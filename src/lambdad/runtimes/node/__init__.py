@@ -1,0 +1,1 @@
+"""What goes into the /var/runtime of a Node.js sandbox: JavaScript, as package data."""

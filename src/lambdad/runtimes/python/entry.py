@@ -1,0 +1,298 @@
+"""Starts AWS's Python client in a sandbox: by fork from a zygote (`preload`, then `run`), or as a program.
+
+It is installed as /var/runtime/bootstrap.py and runs under the function's interpreter, CPython 3.9 or later. What a
+handler can see (`sys.path`, `sys.argv`, the environment, logging, random numbers) is the same on both ways, and as
+on AWS. The client reads its settings from the environment when it is imported, so a fork sets them anew.
+
+What a fork cannot undo: hash randomisation and address layout are the zygote's, and the dynamic linker keeps the
+LD_LIBRARY_PATH of the zygote. `lambdad.runtimes.start` therefore boots functions that need their own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import io
+import locale
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+import types
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+_HERE = os.path.dirname(os.path.realpath(__file__))
+_LIBRARY = os.path.dirname(os.path.realpath(os.__file__))
+
+_PRELOADED = (
+    "awslambdaric.bootstrap",
+    "awslambdaric.lambda_config",
+    "awslambdaric.lambda_literals",
+    "awslambdaric.lambda_runtime_client",
+    "runtime_client",
+    "simplejson",
+    # The standard library's part of nearly every handler.
+    "base64",
+    "collections.abc",
+    "concurrent.futures.thread",
+    "contextlib",
+    "copy",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "email.message",
+    "email.parser",
+    "enum",
+    "functools",
+    "hashlib",
+    "hmac",
+    "html",
+    "http.client",
+    "inspect",
+    "json",
+    "pathlib",
+    "queue",
+    "shutil",
+    "socket",
+    "ssl",
+    "string",
+    "subprocess",
+    "tempfile",
+    "typing",
+    "urllib.parse",
+    "urllib.request",
+    "uuid",
+    "zlib",
+)
+
+
+def preload() -> None:
+    """Load the client and what nearly every handler imports, in the zygote; nothing of any function."""
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    _warm()
+    gc.collect()
+    gc.freeze()
+
+
+def run() -> NoReturn:
+    """Be the runtime process of one sandbox, in a fork of the zygote. Ends the process."""
+    code = 1
+    try:
+        _forget_the_zygote()
+        _main()
+        code = 0
+    except SystemExit as leaving:
+        code = _exit_code(leaving)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _leave(code)
+
+
+def _main() -> None:
+    """What `python -m awslambdaric HANDLER` does, but that our client needs no second thread to see signals."""
+    sys.argv = [f"{_runtime_directory()}/bootstrap.py"]
+    sys.path[:] = search_path(sys.path, os.environ)
+    _finish_the_interpreter()
+    from awslambdaric import bootstrap, lambda_config, lambda_runtime_client
+
+    config = lambda_config.LambdaConfigProvider(["", os.environ.get("_HANDLER", "")])
+    if config.is_multi_concurrent:
+        importlib.import_module("awslambdaric.__main__").main(["", config.handler])
+        return
+    client = lambda_runtime_client.LambdaRuntimeClient(config.api_address, use_thread_for_polling_next=False)
+    bootstrap.run(config.handler, client)
+
+
+def search_path(current: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """`sys.path` as AWS has it: the function, its layers, the client, the standard library.
+
+    The interpreter's own site-packages is left out: on this host it may hold anything, on AWS it holds nothing.
+    """
+    task = environment.get("LAMBDA_TASK_ROOT", "/var/task")
+    layers = (f"/opt/python/lib/python{_MINOR}/site-packages", "/opt/python")
+    chosen = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    library = [entry for entry in current if _is_library(entry)]
+    return list(dict.fromkeys((task, *layers, *chosen, _runtime_directory(), *library)))
+
+
+def _is_library(entry: str) -> bool:
+    """Whether a `sys.path` entry belongs to the standard library."""
+    if os.path.basename(entry) == f"python{_MINOR.replace('.', '')}.zip":
+        return True
+    real = os.path.realpath(entry)
+    return real in (_LIBRARY, os.path.join(_LIBRARY, "lib-dynload"))
+
+
+def _runtime_directory() -> str:
+    return os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
+
+
+def _finish_the_interpreter() -> None:
+    """What start-up leaves to `site`, which was switched off for the host's packages: `exit`, and a layer's own code.
+
+    On AWS a layer's `sitecustomize` runs: /opt/python is on the path there by the time of it.
+    """
+    import site
+
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    sys.modules.pop("sitecustomize", None)
+    site.execsitecustomize()
+
+
+def _warm() -> None:
+    """Fill the caches that a first invocation would: regular expressions, encoders, codecs, the error path."""
+    from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
+
+    marshaller = LambdaMarshaller()
+    marshaller.marshal_response(marshaller.unmarshal_request(b'{"a": [1, 2.5, "\\u00e9", null]}'))
+    "".encode("idna")
+    try:
+        raise ValueError("warm")
+    except ValueError:
+        traceback.format_exc()
+
+
+def _forget_the_zygote() -> None:
+    """Make this process as if it had just been executed with its present environment."""
+    _reset_signals()
+    _reset_randomness()
+    _reset_time_and_place()
+    _reset_standard_streams()
+    _reset_logging()
+    _reset_modules()
+    _reset_client()
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _reset_randomness() -> None:
+    """No two sandboxes may draw the same numbers or names."""
+    random.seed()
+    ssl = sys.modules.get("ssl")
+    if ssl is not None:
+        ssl.RAND_add(os.urandom(64), 64.0)
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile.tempdir = None  # type: ignore[attr-defined]
+        tempfile._name_sequence = None  # type: ignore[attr-defined]
+    uuid = sys.modules.get("uuid")
+    if uuid is not None:
+        uuid._node = None  # type: ignore[attr-defined]
+        uuid._last_timestamp = None  # type: ignore[attr-defined]
+
+
+def _reset_time_and_place() -> None:
+    time.tzset()
+    try:
+        locale.setlocale(locale.LC_CTYPE, "")
+    except locale.Error:
+        locale.setlocale(locale.LC_CTYPE, "C")
+
+
+def _reset_standard_streams() -> None:
+    """New objects: the zygote's may hold text of its own, or be closed."""
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115
+        binary = raw if unbuffered else io.BufferedWriter(raw)
+        stream = io.TextIOWrapper(
+            binary,
+            encoding="utf-8",
+            errors=errors,
+            line_buffering=number == 2,
+            write_through=unbuffered,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _reset_logging() -> None:
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
+
+
+def _reset_modules() -> None:
+    """Make later imports look where this sandbox has its files, and give it a `__main__` of its own."""
+    main = types.ModuleType("__main__")
+    main.__file__ = f"{_runtime_directory()}/bootstrap.py"
+    sys.modules["__main__"] = main
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    sys.path_importer_cache.clear()
+    directory = _runtime_directory()
+    if directory != _HERE:
+        for module in list(sys.modules.values()):
+            _relocate(module, directory)
+
+
+def _relocate(module: types.ModuleType, directory: str) -> None:
+    """A module that the zygote loaded from the host's directory is, in the sandbox, in /var/runtime."""
+    spec = getattr(module, "__spec__", None)
+    origin = getattr(spec, "origin", None)
+    if spec is None or not isinstance(origin, str) or not origin.startswith(_HERE + os.sep):
+        return
+    spec.origin = module.__file__ = directory + origin[len(_HERE) :]
+    if spec.loader is not None and hasattr(spec.loader, "path"):
+        spec.loader.path = spec.origin
+    if spec.submodule_search_locations is not None:
+        package = os.path.dirname(spec.origin)
+        spec.submodule_search_locations[:] = [package]
+        module.__path__ = [package]
+
+
+def _reset_client() -> None:
+    """The client read the zygote's environment when it was imported; let it read this one's."""
+    from awslambdaric import bootstrap, lambda_runtime_client, lambda_runtime_marshaller
+
+    if os.environ.get("AWS_LAMBDA_LOG_FORMAT") or os.environ.get("AWS_LAMBDA_LOG_LEVEL"):
+        importlib.reload(bootstrap)
+    lambda_runtime_client.BaseLambdaRuntimeClient.marshaller = lambda_runtime_marshaller.LambdaMarshaller()
+
+
+def _exit_code(leaving: SystemExit) -> int:
+    """As the interpreter does it: None is 0, a number is itself, anything else is printed and is 1."""
+    if leaving.code is None:
+        return 0
+    if isinstance(leaving.code, int):
+        return leaving.code & 0xFF
+    print(leaving.code, file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process as the interpreter would, without returning into the zygote's stack."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _main()
