@@ -90,14 +90,14 @@ def build_event(request: Request, context: UrlContext, *, now: float) -> bytes:
     Raises ApiError RequestEntityTooLargeException 413 for an event above the limit of a synchronous invoke, base64
     growth included, and InvalidRequestContentException 400 for a query with more than 1,000 parameters.
     """
-    path = _printable(request.path) or "/"
+    path = _from_wire(request.path) or "/"
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": _printable(request.query),
+        "rawQueryString": _from_wire(request.query),
     }
-    cookies = [cookie for cookie in map(str.strip, _printable(request.headers.get("cookie", "")).split(";")) if cookie]
+    cookies = [cookie for cookie in map(str.strip, _from_wire(request.headers.get("cookie", "")).split(";")) if cookie]
     if cookies:
         event["cookies"] = cookies
     event["headers"] = _event_headers(request.headers, context)
@@ -180,7 +180,7 @@ def _event_headers(given: Mapping[str, str], context: UrlContext) -> dict[str, s
     headers["x-forwarded-for"] = context.source_ip
     headers["x-forwarded-port"] = str(context.port)
     headers["x-forwarded-proto"] = context.scheme
-    return {name: _printable(value) for name, value in sorted(headers.items())}
+    return {name: _from_wire(value) for name, value in sorted(headers.items())}
 
 
 def _query_parameters(query: str) -> dict[str, str]:
@@ -193,7 +193,7 @@ def _query_parameters(query: str) -> dict[str, str]:
     joined: dict[str, list[str]] = {}
     for name, value in pairs:
         joined.setdefault(name, []).append(value)
-    return {_printable(name): _printable(",".join(values)) for name, values in joined.items()}
+    return {name: ",".join(values) for name, values in joined.items()}
 
 
 def _request_context(request: Request, context: UrlContext, path: str, now: float) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def _request_context(request: Request, context: UrlContext, path: str, now: floa
             "path": path,
             "protocol": "HTTP/1.1",
             "sourceIp": context.source_ip,
-            "userAgent": _printable(request.headers.get("user-agent", "")),
+            "userAgent": _from_wire(request.headers.get("user-agent", "")),
         },
         "requestId": context.request_id,
         "routeKey": "$default",
@@ -307,6 +307,6 @@ def _headers(request_id: str, headers: Mapping[str, str], cookies: tuple[str, ..
     return [*headers.items(), *(("set-cookie", cookie) for cookie in cookies), ("x-amzn-RequestId", request_id)]
 
 
-def _printable(text: str) -> str:
-    """Text that JSON can carry: bytes that were not UTF-8 become replacement characters."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _from_wire(text: str) -> str:
+    """Text that JSON can carry of a path, query or header, which the server hands on as Latin-1, byte by byte."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")

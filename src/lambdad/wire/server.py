@@ -272,8 +272,8 @@ class _Connection(asyncio.Protocol):
                 self._transport.write(b"0\r\n\r\n")
                 self._finish()
         except Exception:
-            self.abort()  # a cut chunked body is how HTTP says that a stream failed
-            raise
+            # The edge of this task. Whoever made the stream has logged why it failed; a cut body is how HTTP says so.
+            self.abort()
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:

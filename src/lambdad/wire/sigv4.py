@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
@@ -196,7 +196,7 @@ def canonical_request(
     do. headers: the signed ones, names in lower case.
     """
     names = sorted(headers)
-    lines = [method.upper(), quote(_normalize(path), safe="/~", errors="surrogateescape"), canonical_query]
+    lines = [method.upper(), quote(_wire_bytes(_normalize(path)), safe="/~"), canonical_query]
     lines += [f"{name}:{' '.join(headers[name].split())}" for name in names]
     return "\n".join([*lines, "", ";".join(names), payload_hash])
 
@@ -211,12 +211,17 @@ def canonical_query(query: str) -> str:
 
 
 def string_to_sign(timestamp: str, scope: Scope, canonical: str) -> str:
-    digest = hashlib.sha256(canonical.encode(errors="surrogateescape")).hexdigest()
+    digest = hashlib.sha256(_wire_bytes(canonical)).hexdigest()
     return f"{ALGORITHM}\n{timestamp}\n{scope.text}\n{digest}"
 
 
 def _encode(text: str) -> str:
-    return quote(unquote(text, errors="surrogateescape"), safe=_UNRESERVED, errors="surrogateescape")
+    return quote(unquote_to_bytes(_wire_bytes(text)), safe=_UNRESERVED)
+
+
+def _wire_bytes(text: str) -> bytes:
+    """The bytes that the client sent: the server hands paths and headers on as Latin-1, byte by byte."""
+    return text.encode("latin-1", "backslashreplace")
 
 
 def _normalize(path: str) -> str:
