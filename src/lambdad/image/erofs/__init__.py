@@ -1,0 +1,1 @@
+"""EROFS: the records of the format, and a one-pass writer."""

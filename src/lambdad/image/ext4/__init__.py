@@ -1,0 +1,1 @@
+"""ext4: the records of the format, and a one-pass writer."""
