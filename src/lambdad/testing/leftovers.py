@@ -16,28 +16,42 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MARK = "lambdad"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Process:
+    """A process of this host; `started` (clock ticks since boot) tells it from a later one with its pid."""
+
+    pid: int
+    started: int
+
+
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """processes: of the node and of its sandboxes, by pid. cgroups: the topmost directories that are lambdad's own."""
+    """processes: of the node and of its sandboxes. cgroups: the topmost directories that are lambdad's own."""
 
-    processes: frozenset[int]
+    processes: frozenset[Process]
     mounts: tuple[str, ...]
     loop_devices: tuple[str, ...]
     cgroups: frozenset[Path]
 
 
-def list_holdings(data_dir: Path) -> Holdings:
-    """Everything on this host that names `data_dir`, and the cgroups of the processes that do."""
-    name = os.fsencode(data_dir)
-    processes = frozenset(_processes_that_name(name))
-    cgroups = {path for pid in processes for path in _own_cgroups(pid)}
+def list_holdings(data_dir: Path, node_pid: int | None = None) -> Holdings:
+    """Everything on this host that names `data_dir`, and the cgroups of the processes that do.
+
+    node_pid: the node's first process; it and all below it belong to the node whatever they name.
+    """
+    pids = set(_processes_that_name(os.fsencode(data_dir)))
+    if node_pid is not None:
+        pids |= {node_pid, *descendants(node_pid)}
+    processes = frozenset(process for pid in pids if (process := _identify(pid)) is not None)
+    cgroups = {path for pid in pids for path in _own_cgroups(pid)}
     return Holdings(processes, tuple(_mounts(str(data_dir))), tuple(_loop_devices(str(data_dir))), frozenset(cgroups))
 
 
 def describe_leftovers(data_dir: Path, held: Holdings) -> list[str]:
     """What is still there, a sentence each. held: what `list_holdings` said while the node was running."""
     now = list_holdings(data_dir)
-    found = [f"process {pid}: {_command_line(pid)}" for pid in sorted(now.processes)]
+    alive = now.processes | {process for process in held.processes if _identify(process.pid) == process}
+    found = [f"process {process.pid}: {_command_line(process.pid)}" for process in sorted(alive)]
     found += [f"mount: {mount}" for mount in now.mounts]
     found += [f"loop device: {device}" for device in now.loop_devices]
     found += [f"cgroup: {path}" for path in sorted(held.cgroups | now.cgroups) if path.is_dir()]
@@ -65,10 +79,20 @@ def _pids() -> Iterable[int]:
 
 
 def _parent(pid: int) -> int | None:
-    text = _read(_PROC / str(pid) / "stat")
+    fields = _status_fields(pid)
+    return int(fields[1]) if fields else None
+
+
+def _identify(pid: int) -> Process | None:
+    """None if it has ended, or waits only for its parent to ask how."""
+    fields = _status_fields(pid)
+    return None if not fields or fields[0] in (b"Z", b"X") else Process(pid, int(fields[19]))
+
+
+def _status_fields(pid: int) -> list[bytes]:
+    """proc_pid_stat(5) from its third field on; empty if the process has gone."""
     # The command, in parentheses, may hold anything: what follows the last one is fields.
-    fields = text.rpartition(b")")[2].split()
-    return int(fields[1]) if len(fields) > 1 else None
+    return _read(_PROC / str(pid) / "stat").rpartition(b")")[2].split()
 
 
 def _processes_that_name(data_dir: bytes) -> Iterable[int]:

@@ -8,6 +8,7 @@ Speaks to the node as any client does. It is not a way to look inside it.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -116,7 +117,7 @@ class LocalNode:
 
     def holdings(self) -> Holdings:
         """What the node and its sandboxes hold of the host now."""
-        return list_holdings(self.data_dir)
+        return list_holdings(self.data_dir, self.process.pid)
 
     def stop(self, timeout: float = 60.0) -> list[str]:
         """SIGTERM, wait for the end, and say what is left, a sentence each (nothing, if all is well).
@@ -137,12 +138,12 @@ class LocalNode:
 
     def kill(self) -> None:
         """SIGKILL to the node and to everything that it started, as a crash of the machine would do."""
-        for pid in (self.process.pid, *self.holdings().processes):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        held = self.holdings()
+        self.process.kill()  # first: it would start the others again
         self.process.wait()
+        for process in held.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
     def output_tail(self, lines: int = 40) -> str:
         """The last lines that the node printed."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lambdad.testing.leftovers import descendants, describe_leftovers, list_holdings
+from lambdad.testing.leftovers import Holdings, descendants, describe_leftovers, list_holdings
 
 
 def _waiting_process(argument: str, cwd: Path) -> subprocess.Popen[bytes]:
@@ -20,6 +20,10 @@ def _waiting_process(argument: str, cwd: Path) -> subprocess.Popen[bytes]:
     return process
 
 
+def _pids(held: Holdings) -> set[int]:
+    return {process.pid for process in held.processes}
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
@@ -27,7 +31,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def test_a_process_that_names_the_directory_in_its_command_is_held(tmp_path: Path) -> None:
     process = _waiting_process(f"--data-dir={tmp_path / 'data'}", Path("/"))
     try:
-        assert list_holdings(tmp_path / "data").processes == {process.pid}
+        assert _pids(list_holdings(tmp_path / "data")) == {process.pid}
     finally:
         _end(process)
 
@@ -35,7 +39,7 @@ def test_a_process_that_names_the_directory_in_its_command_is_held(tmp_path: Pat
 def test_a_process_that_stands_in_the_directory_is_held(tmp_path: Path) -> None:
     process = _waiting_process("anything", tmp_path)
     try:
-        assert list_holdings(tmp_path).processes == {process.pid}
+        assert _pids(list_holdings(tmp_path)) == {process.pid}
     finally:
         _end(process)
 
@@ -55,6 +59,18 @@ def test_a_process_that_outlives_its_node_is_described_with_its_command(tmp_path
     assert left[0].startswith(f"process {process.pid}: ")
     assert "a-forgotten-one" in left[0]
     assert describe_leftovers(tmp_path, list_holdings(tmp_path)) == []
+
+
+def test_what_runs_below_the_node_is_held_and_left_whatever_it_names(tmp_path: Path) -> None:
+    process = _waiting_process("names nothing", Path("/"))
+    try:
+        held = list_holdings(tmp_path, os.getpid())
+        assert process.pid in _pids(held)
+        only = Holdings(frozenset(p for p in held.processes if p.pid == process.pid), (), (), frozenset())
+        assert [line.split(":")[0] for line in describe_leftovers(tmp_path, only)] == [f"process {process.pid}"]
+    finally:
+        _end(process)
+    assert describe_leftovers(tmp_path, only) == []
 
 
 def test_descendants_are_the_whole_tree_below_a_process(tmp_path: Path) -> None:

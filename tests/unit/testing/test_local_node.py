@@ -39,7 +39,7 @@ def _program(tmp_path: Path, text: str) -> list[str]:
 def test_a_node_is_ready_when_its_health_endpoint_answers_and_leaves_nothing(tmp_path: Path) -> None:
     command = _program(tmp_path, HEALTHY.replace("EXIT", "0"))
     with LocalNode.start(tmp_path / "data", command=command) as node:
-        assert node.process.pid in node.holdings().processes
+        assert node.process.pid in {process.pid for process in node.holdings().processes}
         assert node.endpoint == f"http://127.0.0.1:{node.port}"
         assert node.stop() == []
 
