@@ -41,6 +41,18 @@ def run_tool(
     directory: Path | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> str:
+    """Standard output of a tool that succeeded, as text; see `tool_output`."""
+    output = tool_output(argv, environment=environment, directory=directory, timeout_s=timeout_s)
+    return output.decode("utf-8", "replace")
+
+
+def tool_output(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> bytes:
     """Standard output of a tool that succeeded; its standard error is kept for the error message only."""
     try:
         done = subprocess.run(
@@ -56,11 +68,10 @@ def run_tool(
         raise PackError(f"{argv[0]} is not installed") from None
     except subprocess.TimeoutExpired:
         raise PackError(f"{argv[0]} did not finish within {timeout_s:.0f} s") from None
-    output = done.stdout.decode("utf-8", "replace")
     if done.returncode != 0:
-        tail = (output + done.stderr.decode("utf-8", "replace")).strip()[-TAIL:]
+        tail = (done.stdout + done.stderr)[-4 * TAIL :].decode("utf-8", "replace").strip()[-TAIL:]
         raise ToolFailed(f"{Path(argv[0]).name} failed with exit status {done.returncode}:\n{tail}", tail)
-    return output
+    return done.stdout
 
 
 def clean_environment(**more: str) -> dict[str, str]:
