@@ -250,7 +250,7 @@ class Collector:
         record = await load_root(self._objects, root)
         if record is None or record.state is not RootState.DELETING:
             return
-        for folder in ("manifests", "chunks"):
+        for folder in ("traces", "manifests", "chunks"):
             async for path in self._objects.list(f"{root}/{folder}"):
                 if self.counts.deleted_objects % 256 == 0 and await self._objects.head(alarm_path(root)) is not None:
                     raise ChunkError(f"root {root} was read while it was being deleted: deletion stopped")

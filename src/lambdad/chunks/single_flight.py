@@ -1,4 +1,4 @@
-"""One fetch per chunk, however many want it.
+"""One fetch per thing, however many want it.
 
 The first caller (the leader) fetches; the others wait for what it gets. The leader is just a caller: it may be
 cancelled, and then one of the waiting takes over; it may fail, and then one of them tries once more before the rest
@@ -8,29 +8,33 @@ hear of it. Nobody who was not cancelled is ever cancelled because of another.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from lambdad.chunks.interface import ChunkError, ChunkMissing, ChunkName, ChunkStore
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class _Abandoned:
-    """The leader was cancelled."""
+    """The leader was cancelled, or failed with a bug of ours: somebody else must try."""
 
 
 _Outcome = bytes | ChunkError | _Abandoned
 
 
-class SingleFlightStore:
-    """A store whose concurrent `get`s of one name are one `get` of `inner`."""
+class SingleFlight(Generic[K]):
+    """Joins concurrent fetches of the same key."""
 
-    def __init__(self, inner: ChunkStore) -> None:
-        self._inner = inner
-        self._flights: dict[ChunkName, asyncio.Future[_Outcome]] = {}
+    def __init__(self) -> None:
+        self._flights: dict[K, asyncio.Future[_Outcome]] = {}
 
-    async def get(self, name: ChunkName) -> bytes:
+    async def run(self, key: K, fetch: Callable[[], Awaitable[bytes]]) -> bytes:
+        """What `fetch` returns, or what it returned to somebody who was first. Raises what `fetch` raises."""
         second_chance = True
-        while (flight := self._flights.get(name)) is not None:
+        while (flight := self._flights.get(key)) is not None:
             # Shielded: a waiter that is cancelled must not cancel the future of all the others.
             outcome = await asyncio.shield(flight)
             match outcome:
@@ -44,7 +48,33 @@ class SingleFlightStore:
                     second_chance = False
                 case _Abandoned():
                     pass
-        return await self._lead(name)
+        return await self._lead(key, fetch)
+
+    async def _lead(self, key: K, fetch: Callable[[], Awaitable[bytes]]) -> bytes:
+        flight: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        self._flights[key] = flight
+        outcome: _Outcome = _Abandoned()
+        try:
+            outcome = await fetch()
+            return outcome
+        except ChunkError as error:
+            outcome = error
+            raise
+        finally:
+            # Taken out first: a waiter that wakes up must find the place free for a new leader.
+            del self._flights[key]
+            flight.set_result(outcome)
+
+
+class SingleFlightStore:
+    """A store whose concurrent `get`s of one name are one `get` of `inner`."""
+
+    def __init__(self, inner: ChunkStore) -> None:
+        self._inner = inner
+        self._flights: SingleFlight[ChunkName] = SingleFlight()
+
+    async def get(self, name: ChunkName) -> bytes:
+        return await self._flights.run(name, lambda: self._inner.get(name))
 
     async def has(self, name: ChunkName) -> bool:
         return await self._inner.has(name)
@@ -54,18 +84,3 @@ class SingleFlightStore:
 
     async def close(self) -> None:
         await self._inner.close()
-
-    async def _lead(self, name: ChunkName) -> bytes:
-        flight: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        self._flights[name] = flight
-        outcome: _Outcome = _Abandoned()
-        try:
-            outcome = await self._inner.get(name)
-            return outcome
-        except ChunkError as error:
-            outcome = error
-            raise
-        finally:
-            # Taken out first: a waiter that wakes up must find the place free for a new leader.
-            del self._flights[name]
-            flight.set_result(outcome)

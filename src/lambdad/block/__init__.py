@@ -1,0 +1,1 @@
+"""A disk that is not here yet: blocks of an image, fetched when they are read, served through FUSE and NBD."""
