@@ -245,6 +245,9 @@ class _Packer:
     def place_extras(self) -> int:
         """Extent trees and the like, on chunks of their own behind the data; the first free block after them."""
         extras = self._plan.extras
+        for directory in self._plan.directories:
+            if directory in self._tree.xattrs and self._geometry.extra(self._tree, directory):
+                extras.append(directory)
         if extras:
             self.align()
         for inode in extras:

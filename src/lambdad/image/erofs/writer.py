@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lambdad.image.content import FILE_TYPES, data_runs, parents_of, write_contents
 from lambdad.image.erofs import format as erofs
 from lambdad.image.layout import Geometry, Layout, Zones, is_living, plan_layout
 from lambdad.image.output import ImageOutput
@@ -23,13 +24,6 @@ from lambdad.image.tree import ROOT, Tree
 _UUID = bytes.fromhex("6c616d62646164400000000065726f66")
 _MAP_MAX = 1 << 16
 """Entries of a sparse file's block map; a larger file gets larger units."""
-_FILE_TYPES = {
-    stat.S_IFREG: 1,
-    stat.S_IFDIR: 2,
-    stat.S_IFIFO: 5,
-    stat.S_IFLNK: 7,
-}
-_NO_PARENT = 0xFFFFFFFF
 
 
 def geometry(chunk_size: int) -> Geometry:
@@ -49,7 +43,7 @@ def _stored(tree: Tree, inode: int) -> Iterable[tuple[int, int]]:
     if segments is None:
         return ((0, -(-size // erofs.BLOCK)),) if size else ()
     unit = 1 << _map_bits(size)
-    return tuple((first * unit, count * unit) for first, count in runs(segments, unit * erofs.BLOCK))
+    return tuple((first * unit, count * unit) for first, count in data_runs(segments, unit * erofs.BLOCK))
 
 
 def _is_inline(tree: Tree, inode: int) -> bool:
@@ -64,19 +58,6 @@ def _map_bits(size: int) -> int:
         bits += 1
     assert bits <= erofs.CHUNK_BITS_MAX
     return bits
-
-
-def runs(segments: array[int], unit: int) -> list[tuple[int, int]]:
-    """Runs of units of so many bytes that hold data: first unit, count."""
-    found: list[tuple[int, int]] = []
-    for offset, length in zip(segments[::2], segments[1::2], strict=True):
-        first, end = offset // unit, -(-(offset + length) // unit)
-        if found and first <= sum(found[-1]):
-            start = found[-1][0]
-            found[-1] = (start, max(end, sum(found[-1])) - start)
-        else:
-            found.append((first, end - first))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +92,6 @@ def plan_erofs(tree: Tree, chunk_size: int, packages: Mapping[bytes, bytes]) -> 
                 nid[inode] = first + offset
             lead = 0
     assert nid[ROOT] <= erofs.ROOT_NID_MAX
-    parent = array("I", [_NO_PARENT]) * tree.inodes
-    parent[ROOT] = ROOT
-    for entry in range(tree.entries):
-        if tree.is_directory(tree.entry_inode[entry]):
-            parent[tree.entry_inode[entry]] = tree.parent[entry]
     per_chunk = chunk_size // erofs.BLOCK
     meta_end = layout.end * erofs.BLOCK + zones.next * erofs.SLOT
     blocks = Zones(-(-meta_end // chunk_size) * per_chunk, per_chunk)
@@ -126,7 +102,7 @@ def plan_erofs(tree: Tree, chunk_size: int, packages: Mapping[bytes, bytes]) -> 
         for directory, size in zip(layer.listings, sizes, strict=True):
             listing[directory, number] = first
             first += size
-    return ErofsPlan(layout, nid, listing, parent, meta_end, -(-blocks.next // per_chunk) * per_chunk)
+    return ErofsPlan(layout, nid, listing, parents_of(tree), meta_end, -(-blocks.next // per_chunk) * per_chunk)
 
 
 def _slots(tree: Tree, inodes: array[int], lead: int) -> tuple[array[int], int]:
@@ -183,7 +159,8 @@ def write_erofs(tree: Tree, plan: ErofsPlan, out: ImageOutput) -> None:
             incompat=erofs.INCOMPAT_CHUNKED if tree.sparse else 0,
         )
     )
-    write_contents(tree, layout, out)
+    for layer in layout.layers:
+        write_contents(tree, layout, layer.data, out)
     base = layout.end * erofs.BLOCK
     for layer in layout.layers:
         for members in (layer.directories, layer.inodes):
@@ -200,47 +177,12 @@ def write_erofs(tree: Tree, plan: ErofsPlan, out: ImageOutput) -> None:
     out.flush()
 
 
-def write_contents(tree: Tree, layout: Layout, out: ImageOutput) -> None:
-    """Contents of all layers at their places. What a later layer removed keeps its place, as a hole."""
-    block = layout.geometry.block_size
-    for layer in layout.layers:
-        for inode in layer.data:
-            if tree.links[inode] == 0:
-                continue
-            start = layout.start[inode] * block
-            if inode in tree.targets:
-                out.seek(start)
-                out.write(tree.targets[inode])
-            elif inode in tree.sparse:
-                _write_sparse(tree, layout, inode, out)
-            else:
-                out.seek(start)
-                out.copy(tree.offset[inode], tree.size[inode])
-
-
-def _write_sparse(tree: Tree, layout: Layout, inode: int, out: ImageOutput) -> None:
-    block = layout.geometry.block_size
-    extents = iter(layout.geometry.stored(tree, inode))
-    first = count = 0
-    place = before = layout.start[inode]
-    spooled = tree.offset[inode]
-    segments = tree.sparse[inode]
-    for offset, length in zip(segments[::2], segments[1::2], strict=True):
-        while offset >= (first + count) * block:
-            place = before
-            first, count = next(extents)
-            before += count
-        out.seek(place * block + offset - first * block)
-        out.copy(spooled, length)
-        spooled += length
-
-
 def _entries(tree: Tree, plan: ErofsPlan, directory: int, layer: int) -> Iterator[tuple[bytes, int, int]]:
     entries = tree.entries_at(directory, layer)
     entries += ((b".", directory), (b"..", plan.parent[directory]))
     entries.sort()
     for name, inode in entries:
-        yield name, plan.nid[inode], _FILE_TYPES[stat.S_IFMT(tree.mode[inode])]
+        yield name, plan.nid[inode], FILE_TYPES[stat.S_IFMT(tree.mode[inode])]
 
 
 def _record(tree: Tree, plan: ErofsPlan, inode: int) -> bytes:
