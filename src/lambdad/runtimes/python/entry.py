@@ -19,6 +19,7 @@ import logging
 import os
 import random
 import signal
+import site
 import sys
 import threading
 import time
@@ -27,18 +28,14 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from awslambdaric import bootstrap, lambda_config, lambda_runtime_client, lambda_runtime_marshaller
+
 _MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _HERE = os.path.dirname(os.path.realpath(__file__))
 _LIBRARY = os.path.dirname(os.path.realpath(os.__file__))
 
 _PRELOADED = (
-    "awslambdaric.bootstrap",
-    "awslambdaric.lambda_config",
     "awslambdaric.lambda_literals",
-    "awslambdaric.lambda_runtime_client",
-    "runtime_client",
-    "simplejson",
-    # The standard library's part of nearly every handler.
     "base64",
     "collections.abc",
     "concurrent.futures.thread",
@@ -75,7 +72,7 @@ _PRELOADED = (
 
 
 def preload() -> None:
-    """Load the client and what nearly every handler imports, in the zygote; nothing of any function."""
+    """Load what nearly every handler imports, in the zygote; nothing of any function. The client is there by now."""
     for name in _PRELOADED:
         importlib.import_module(name)
     _warm()
@@ -103,8 +100,6 @@ def _main() -> None:
     sys.argv = [f"{_runtime_directory()}/bootstrap.py"]
     sys.path[:] = search_path(sys.path, os.environ)
     _finish_the_interpreter()
-    from awslambdaric import bootstrap, lambda_config, lambda_runtime_client
-
     config = lambda_config.LambdaConfigProvider(["", os.environ.get("_HANDLER", "")])
     if config.is_multi_concurrent:
         importlib.import_module("awslambdaric.__main__").main(["", config.handler])
@@ -142,8 +137,6 @@ def _finish_the_interpreter() -> None:
 
     On AWS a layer's `sitecustomize` runs: /opt/python is on the path there by the time of it.
     """
-    import site
-
     site.setquit()
     site.setcopyright()
     site.sethelper()
@@ -153,9 +146,7 @@ def _finish_the_interpreter() -> None:
 
 def _warm() -> None:
     """Fill the caches that a first invocation would: regular expressions, encoders, codecs, the error path."""
-    from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
-
-    marshaller = LambdaMarshaller()
+    marshaller = lambda_runtime_marshaller.LambdaMarshaller()
     marshaller.marshal_response(marshaller.unmarshal_request(b'{"a": [1, 2.5, "\\u00e9", null]}'))
     "".encode("idna")
     try:
@@ -264,8 +255,6 @@ def _relocate(module: types.ModuleType, directory: str) -> None:
 
 def _reset_client() -> None:
     """The client read the zygote's environment when it was imported; let it read this one's."""
-    from awslambdaric import bootstrap, lambda_runtime_client, lambda_runtime_marshaller
-
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") or os.environ.get("AWS_LAMBDA_LOG_LEVEL"):
         importlib.reload(bootstrap)
     lambda_runtime_client.BaseLambdaRuntimeClient.marshaller = lambda_runtime_marshaller.LambdaMarshaller()
