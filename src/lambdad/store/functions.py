@@ -34,10 +34,12 @@ PUT_VERSION = """
 """
 DELETE_VERSION = "DELETE FROM versions WHERE account = ? AND region = ? AND function = ? AND number = ?"
 LAST_PUBLISHED = """
-    SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number > 0 ORDER BY number DESC LIMIT 1
+    SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number > 0
+    ORDER BY number DESC LIMIT 1
 """
 PAGE_OF_VERSIONS = """
-    SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number >= ? ORDER BY number LIMIT ?
+    SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number >= ?
+    ORDER BY number LIMIT ?
 """
 PAGE_OF_LATEST = """
     SELECT document FROM versions

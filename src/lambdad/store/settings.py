@@ -42,14 +42,16 @@ RECORDS: Mapping[str, type[object]] = {
 }
 
 GET = """
-    SELECT document FROM function_settings WHERE account = ? AND region = ? AND function = ? AND kind = ? AND qualifier = ?
+    SELECT document FROM function_settings
+    WHERE account = ? AND region = ? AND function = ? AND kind = ? AND qualifier = ?
 """
 PUT = """
     INSERT INTO function_settings (account, region, function, kind, qualifier, document) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (account, region, function, kind, qualifier) DO UPDATE SET document = excluded.document
 """
 DELETE = """
-    DELETE FROM function_settings WHERE account = ? AND region = ? AND function = ? AND kind = ? AND qualifier = ?
+    DELETE FROM function_settings
+    WHERE account = ? AND region = ? AND function = ? AND kind = ? AND qualifier = ?
 """
 QUALIFIERS = """
     SELECT qualifier, document FROM function_settings

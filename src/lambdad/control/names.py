@@ -1,0 +1,102 @@
+"""What clients write where a function or layer name is expected, and AWS's errors for it."""
+
+from __future__ import annotations
+
+from lambdad.control.interface import Call, Params
+from lambdad.model.arn import LATEST, LayerVersionReference, parse_layer_arn
+from lambdad.model.errors import ApiError, access_denied, function_not_found, invalid_parameter, validation
+from lambdad.model.function import Function, FunctionVersion
+from lambdad.store.catalogue import resolve_reference
+from lambdad.store.metadata import Transaction
+
+NAME_MAX = 64
+
+ONLY_FUNCTIONS = (
+    "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+    "Please specify either a function name or an unqualified function ARN."
+)
+
+
+def qualified(call: Call, params: Params) -> tuple[str, str | None]:
+    """The function's name and the qualifier, from `FunctionName` and `Qualifier`."""
+    return resolve_reference(call.namespace, params["FunctionName"], params.get("Qualifier"))
+
+
+def unqualified(call: Call, params: Params) -> str:
+    """The function's name; a qualifier is an error, for operations on whole functions."""
+    name, qualifier = resolve_reference(call.namespace, params["FunctionName"], None)
+    if qualifier is not None:
+        raise invalid_parameter(ONLY_FUNCTIONS)
+    return name
+
+
+def latest(call: Call, params: Params) -> str:
+    """The function's name; the only qualifier that it may have is `$LATEST`."""
+    name, qualifier = resolve_reference(call.namespace, params["FunctionName"], None)
+    if qualifier not in (None, LATEST):
+        raise invalid_parameter(ONLY_FUNCTIONS)
+    return name
+
+
+def check_new_name(name: str) -> None:
+    if len(name) > NAME_MAX:
+        raise validation(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {NAME_MAX}"
+        )
+
+
+def get_function(transaction: Transaction, call: Call, name: str, qualifier: str | None = None) -> Function:
+    """The function, or AWS's 404 that names it as the caller did."""
+    function = transaction.functions.get(call.namespace, name)
+    if function is None:
+        raise missing(call, name, qualifier)
+    return function
+
+
+def get_latest(transaction: Transaction, call: Call, name: str) -> FunctionVersion:
+    version = transaction.functions.version(call.namespace, name, LATEST)
+    if version is None:
+        raise missing(call, name, None)
+    return version
+
+
+def get_version(transaction: Transaction, call: Call, name: str, qualifier: str | None) -> FunctionVersion:
+    """The version that a qualifier means: the main version of an alias, `$LATEST` without one."""
+    number = qualifier or LATEST
+    alias = transaction.aliases.get(call.namespace, name, number)
+    if alias is not None:
+        number = alias.version
+    version = transaction.functions.version(call.namespace, name, number)
+    if version is None:
+        raise missing(call, name, qualifier)
+    return version
+
+
+def missing(call: Call, name: str, qualifier: str | None) -> ApiError:
+    suffix = "" if qualifier is None else f":{qualifier}"
+    space = call.namespace
+    return function_not_found(f"arn:aws:lambda:{space.region}:{space.account}:function:{name}{suffix}")
+
+
+def layer_name(call: Call, text: str) -> str:
+    """The layer's name from a name or the ARN of one of the caller's own layers."""
+    if not text.startswith("arn:"):
+        return text
+    reference = parse_layer_arn(text)
+    if reference is None:
+        raise validation(
+            f"1 validation error detected: Value '{text}' at 'layerName' failed to satisfy constraint: "
+            r"Member must satisfy regular expression pattern: (arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:"
+            "[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+"
+        )
+    check_layer_owner(call, reference, "")
+    return reference.name
+
+
+def check_layer_owner(call: Call, reference: LayerVersionReference, operation: str) -> None:
+    if reference.namespace != call.namespace:
+        raise access_denied(
+            f"User: arn:aws:iam::{call.namespace.account}:root is not authorized to access the layer "
+            f"{reference.name} of {reference.namespace.account} in {reference.namespace.region}"
+        )

@@ -1,0 +1,55 @@
+"""Publishing: `$LATEST` as it is, under the next number; once per state of code and configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from lambdad.control.deployment import CREATING
+from lambdad.model.errors import function_not_found
+from lambdad.model.function import Deployment, FunctionVersion
+from lambdad.store.codec import encode
+from lambdad.store.metadata import Transaction
+
+
+def publish(
+    transaction: Transaction,
+    latest: FunctionVersion,
+    description: str | None,
+    new_id: Callable[[], str],
+    now: float,
+) -> FunctionVersion:
+    """The version that holds what `latest` asks for: a new one, or the newest if that is the same.
+
+    Invokes of a new version run at once: its code is that of `$LATEST`. Its state is Pending until it is driven.
+    """
+    function = transaction.functions.get(latest.namespace, latest.name)
+    if function is None:
+        raise function_not_found(latest.arn)
+    mark = fingerprint(latest)
+    newest = transaction.functions.last_published(latest.namespace, latest.name)
+    if newest is not None and newest.fingerprint == mark:
+        return newest
+    settings = latest.settings if description is None else replace(latest.settings, description=description)
+    deployment = Deployment(id=new_id(), settings=settings, package=latest.package)
+    version = FunctionVersion(
+        namespace=latest.namespace,
+        name=latest.name,
+        version=str(function.next_version),
+        deployment=deployment,
+        serving=None if latest.serving is None else deployment,
+        revision_id=new_id(),
+        last_modified=now,
+        state=CREATING,
+        fingerprint=mark,
+    )
+    transaction.functions.put(replace(function, next_version=function.next_version + 1))
+    transaction.functions.put_version(version)
+    return version
+
+
+def fingerprint(version: FunctionVersion) -> str:
+    """Equal for equal code and configuration."""
+    content = encode(version.settings) + encode(version.package)
+    return hashlib.sha256(content.encode()).hexdigest()
