@@ -288,7 +288,7 @@ def _function_headers(given: Any, default_type: str) -> dict[str, str]:
         if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(text):
             raise _BadResponse
         lower = name.lower()
-        headers[f"x-amzn-remapped-{lower}" if lower in _RESERVED else lower] = text
+        headers[f"x-amzn-remapped-{lower}" if lower in _RESERVED else lower] = _to_wire(text)
     return headers
 
 
@@ -300,11 +300,16 @@ def _function_cookies(given: Any) -> tuple[str, ...]:
     for cookie in given:
         if not isinstance(cookie, str) or _BAD_VALUE.search(cookie):
             raise _BadResponse
-    return tuple(given)
+    return tuple(map(_to_wire, given))
 
 
 def _headers(request_id: str, headers: Mapping[str, str], cookies: tuple[str, ...]) -> list[tuple[str, str]]:
     return [*headers.items(), *(("set-cookie", cookie) for cookie in cookies), ("x-amzn-RequestId", request_id)]
+
+
+def _to_wire(text: str) -> str:
+    """A header's text as UTF-8, in the Latin-1 form in which the server takes it."""
+    return text.encode("utf-8", "replace").decode("latin-1")
 
 
 def _from_wire(text: str) -> str:

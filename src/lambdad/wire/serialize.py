@@ -73,7 +73,7 @@ def serialize_error(error: ApiError, request_id: str) -> Response:
         text = "message" if error.code in _LOWER_CASE_UNMODELLED else "Message"
     document = {"Type": "User" if sender_fault else "Service", text: error.message, **error.members}
     headers = {"x-amzn-ErrorType": error.code, "x-amzn-RequestId": request_id, "Content-Type": "application/json"}
-    headers.update((name, value.translate(_LINE_ENDS)) for name, value in error.headers.items())
+    headers.update((name, _header_text(value)) for name, value in error.headers.items())
     return Response(error.status, list(headers.items()), orjson.dumps(document))
 
 
@@ -127,14 +127,19 @@ def _to_json(shape: Shape, value: Any) -> Any:
 
 
 def _to_text(shape: Shape, value: Any) -> str:
-    """A header's value; line ends would end the header, so they become spaces."""
+    """A header's value; line ends would end the header early, so they become spaces."""
     match shape.kind:
         case Kind.BOOLEAN:
             return "true" if value else "false"
         case Kind.TIMESTAMP:
             return str(_timestamp(value, shape.timestamp_format or "rfc822"))
         case _:
-            return str(value).translate(_LINE_ENDS)
+            return _header_text(str(value))
+
+
+def _header_text(text: str) -> str:
+    """One line, as UTF-8 in the Latin-1 form in which the server takes it."""
+    return text.translate(_LINE_ENDS).encode("utf-8", "replace").decode("latin-1")
 
 
 def _timestamp(value: float | datetime, form: str) -> float | str:
