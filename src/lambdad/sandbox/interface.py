@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
-from lambdad.sandbox.spec import SandboxSpec
+from lambdad.sandbox.spec import SandboxSpec, ZygoteSpec
 
 
 class SandboxError(Exception):
@@ -102,6 +102,10 @@ class Sandbox(Protocol):
         """Undo `freeze`. Idempotent."""
         ...
 
+    def limit_cpu(self, cpus: float) -> None:
+        """Change the share of CPU time. It starts as the spec's, from the moment that `launch` returns."""
+        ...
+
     def signal(self, number: int) -> None:
         """Send a signal to the runtime process; nothing happens if it has ended."""
         ...
@@ -131,6 +135,10 @@ class SandboxDriver(Protocol):
 
     async def open(self) -> None:
         """Remove what an earlier worker left, then make ready what cold starts need."""
+        ...
+
+    async def add_zygote(self, spec: ZygoteSpec) -> None:
+        """Start a zygote, and prepare sandboxes of it. Idempotent by name; `launch` may then fork from it."""
         ...
 
     async def create_volume(self, size_mb: int) -> Volume: ...

@@ -1,0 +1,202 @@
+"""One cell as its driver sees it, from the request for it until nothing of it is left.
+
+A cell is made ahead of any function (`ready`), started once with a function's orders (`start`), and killed once
+(`kill`, by whoever wants it gone; `removed` tells when it is). Everything is a future or a callback: no step depends
+on a task that somebody might cancel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+
+from lambdad.linux.cgroup import Cgroup
+from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError
+from lambdad.sandbox.packets import PacketReader, packet_pair
+
+_log = logging.getLogger(__name__)
+
+_REMOVE_DELAY_S = 0.002
+_REMOVE_DELAY_MAX_S = 0.25
+_REMOVE_ATTEMPTS = 60
+"""About ten seconds in all: processes that the kernel still takes apart keep their group busy."""
+
+_KILLED = ExitStatus(code=None, signal=signal.SIGKILL)
+
+
+class Cell:
+    """group: the control group that its processes join. launcher: where the request goes.
+
+    ready: resolves when it can be started; fails with SandboxError.
+    exited: resolves when the runtime process has ended. removed: when everything has.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, group: Cgroup, launcher: PacketReader) -> None:
+        self._loop = loop
+        self.group = group
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[ExitStatus] = loop.create_future()
+        self.removed: asyncio.Future[None] = loop.create_future()
+        self.listener: socket.socket | None = None
+        self._init_pidfd = -1
+        self._runtime_pidfd = -1
+        self._started: asyncio.Future[None] | None = None
+        self._is_going = False
+        self._is_killed = False
+        self._is_handed_over = False
+        self._attempts = 0
+        control, control_theirs = packet_pair()
+        launch, launch_theirs = packet_pair()
+        self._control = PacketReader(loop, control, self._on_control)
+        self._launch = PacketReader(loop, launch, self._on_launch)
+        joining: list[int] = []
+        try:
+            joining = group.open_for_joining()
+            launcher.send(b"cell", [control_theirs.fileno(), launch_theirs.fileno(), *joining])
+        except OSError as error:
+            self._fail(f"asking the launcher for a cell failed: {error}")
+            self.kill()
+        finally:
+            control_theirs.close()
+            launch_theirs.close()
+            for fd in joining:
+                os.close(fd)
+
+    @property
+    def is_usable(self) -> bool:
+        """Ready and not started, with its processes alive."""
+        return self.ready.done() and not self._is_killed and self._started is None and not self.exited.done()
+
+    def start(self, orders: bytes, fds: Sequence[int]) -> asyncio.Future[None]:
+        """Send the runtime process on its way. Fails with StartError or SandboxError."""
+        self._started = self._loop.create_future()
+        try:
+            self._launch.send(orders, fds)
+        except OSError as error:
+            self._started.set_exception(SandboxError(f"the prepared process did not take its orders: {error}"))
+        return self._started
+
+    def hand_over(self) -> socket.socket:
+        """The listener; from now on the caller closes it."""
+        if self.listener is None:
+            raise SandboxError("the cell is not ready")
+        self._is_handed_over = True
+        return self.listener
+
+    def signal(self, number: int) -> None:
+        """To the runtime process, if it is there."""
+        if self._runtime_pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._runtime_pidfd, number)
+
+    def kill(self) -> None:
+        """End everything inside, then free what it held. Idempotent."""
+        if self._is_killed:
+            return
+        self._is_killed = True
+        self.group.let_run()
+        if self._init_pidfd < 0:
+            # Not forked yet, or never: whoever is in the middle of it finds its socket closed and ends.
+            self._on_init_ended()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+
+    def _on_control(self, data: bytes, fds: list[int]) -> None:
+        word, _, rest = data.partition(b" ")
+        match word, fds:
+            case b"forked", [pidfd]:
+                self._init_pidfd = pidfd
+                self._loop.add_reader(pidfd, self._on_init_ended)
+            case b"ready", [listener, pidfd]:
+                self.listener = socket.socket(fileno=listener)
+                self.listener.setblocking(False)
+                self._runtime_pidfd = pidfd
+                if not self.ready.done():
+                    self.ready.set_result(None)
+            case b"exited", []:
+                self._resolve_exit(_parse_exit(rest))
+            case _:
+                for fd in fds:
+                    os.close(fd)
+                if word == b"error":
+                    self._fail(f"making a cell failed: {rest.decode(errors='replace')}")
+                elif not data and self._init_pidfd < 0:
+                    self._fail("the launcher ended before it made a cell")
+                    self.kill()
+
+    def _on_launch(self, data: bytes, fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        word, _, rest = data.partition(b" ")
+        if word == b"going":
+            self._is_going = True
+        if self._started is None or self._started.done():
+            return
+        if word == b"error":
+            kind, _, text = rest.decode(errors="replace").partition(" ")
+            error = SandboxError(f"starting a cell failed: {text}") if kind == "-" else StartError(kind, text)
+            self._started.set_exception(error)
+        elif not data and self._is_going:
+            self._started.set_result(None)
+        elif not data:
+            how = self.exited.result().describe() if self.exited.done() else "reason unknown"
+            self._started.set_exception(SandboxError(f"the process ended before the function's program ran ({how})"))
+
+    def _on_init_ended(self) -> None:
+        """Process 1 is gone, and with it, by the kernel, everything in its namespaces."""
+        if self._init_pidfd >= 0:
+            self._loop.remove_reader(self._init_pidfd)
+            os.close(self._init_pidfd)
+            self._init_pidfd = -1
+        self._fail("process 1 of a cell ended")
+        self._resolve_exit(_KILLED)
+        self._is_killed = True
+        self._control.close()
+        self._launch.close()
+        if self._runtime_pidfd >= 0:
+            os.close(self._runtime_pidfd)
+            self._runtime_pidfd = -1
+        if self.listener is not None and not self._is_handed_over:
+            self.listener.close()
+        self._remove_group()
+
+    def _remove_group(self) -> None:
+        try:
+            is_gone = self.group.remove()
+        except OSError as error:
+            _log.warning("removing a control group failed: %s", error)
+            is_gone = True
+        self._attempts += 1
+        if not is_gone and self._attempts >= _REMOVE_ATTEMPTS:
+            _log.warning("control group %s stays busy; the next start removes it", self.group.paths)
+            is_gone = True
+        if not is_gone:
+            delay = min(_REMOVE_DELAY_MAX_S, _REMOVE_DELAY_S * 2**self._attempts)
+            self._loop.call_later(delay, self._remove_group)
+        elif not self.removed.done():
+            self.removed.set_result(None)
+
+    def _resolve_exit(self, status: ExitStatus) -> None:
+        if not self.exited.done():
+            self.exited.set_result(status)
+
+    def _fail(self, text: str) -> None:
+        for future in (self.ready, self._started):
+            if future is not None and not future.done():
+                future.set_exception(SandboxError(text))
+                future.exception()  # whoever waits sees it; nobody has to
+
+
+def _parse_exit(rest: bytes) -> ExitStatus:
+    """`CODE SIGNAL`, as process 1 says it; nonsense counts as killed."""
+    try:
+        code, number = (int(word) for word in rest.split())
+    except ValueError:
+        return _KILLED
+    return ExitStatus(code=None, signal=number) if number else ExitStatus(code=code, signal=None)

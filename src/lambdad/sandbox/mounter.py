@@ -1,0 +1,110 @@
+"""The mounter: a process beside the worker that makes mounts and volumes for it, one request after the other.
+
+It takes the slow system calls off the worker's event loop, sees the host's mounts as they are now (the launchers do
+not), and without root it holds the user namespace that may mount at all. Run as `python -m lambdad.sandbox.mounter FD
+DIRECTORY`; ends when the other end of FD is closed. Requests and answers are JSON packets, mounts are descriptors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from lambdad.linux import mounts, syscalls
+from lambdad.sandbox.volume import MemoryStore, Store, TemplateStores
+
+MESSAGE_MAX = 128 * 1024
+
+
+class Mounter:
+    """Answers requests. directory: for the nameless files of volumes; own: one for mounts that have to be somewhere."""
+
+    def __init__(self, directory: Path, own: Path) -> None:
+        self._own = own
+        self._templates = TemplateStores(directory)
+        self._stores: dict[int, Store] = {}
+
+    def answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """What the request's `do` says. Raises OSError, ValueError. The caller closes the descriptors."""
+        match request["do"]:
+            case "create":
+                owner = (int(request["owner"][0]), int(request["owner"][1]))
+                self._stores[request["volume"]] = self._create(request["volume"], request["size_mb"], owner, request)
+                return {}, []
+            case "drop":
+                store = self._stores.pop(request["volume"], None)
+                if store is not None:
+                    store.close()
+                return {}, []
+            case "mount":
+                return self._mount(request)
+            case unknown:
+                raise ValueError(f"no such request: {unknown}")
+
+    def _create(self, number: int, size_mb: int, owner: tuple[int, int], request: dict[str, Any]) -> Store:
+        if request["in_memory"]:
+            return MemoryStore(self._own / str(number), size_mb, owner)
+        return self._templates.create(size_mb, owner)
+
+    def _mount(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """The root, if there is one, then each of `mounts`, then the volume for /tmp."""
+        fds: list[int] = []
+        kinds: list[bool] = []
+        try:
+            for lowers in request["mounts"]:
+                kinds.append(Path(lowers[0]).is_dir())
+                fds.append(mounts.merge_read_only(lowers))
+            if request["root"] is not None:
+                directories = ["/proc", "/dev", "/tmp"]
+                directories += [target for target, kind in zip(request["targets"], kinds, strict=True) if kind]
+                files = [target for target, kind in zip(request["targets"], kinds, strict=True) if not kind]
+                fds.insert(0, mounts.root_with_mount_points(request["root"], directories, files))
+            fds.append(self._stores[request["volume"]].mount())
+        except (OSError, ValueError):
+            for fd in fds:
+                os.close(fd)
+            raise
+        return {"directories": kinds}, fds
+
+
+def serve(connection: socket.socket, mounter: Mounter) -> None:
+    """Answer until the other end is closed."""
+    while data := connection.recv(MESSAGE_MAX):
+        fds: list[int] = []
+        try:
+            answer, fds = mounter.answer(json.loads(data))
+        except (OSError, ValueError) as error:
+            answer = {"error": str(error)}
+        socket.send_fds(connection, [json.dumps(answer).encode()], fds)
+        for fd in fds:
+            os.close(fd)
+
+
+def enter_user_namespace(inside: tuple[int, int]) -> None:
+    """Without root: become the one user of a user namespace, with mounts of its own that follow the host's."""
+    user, group = os.geteuid(), os.getegid()
+    syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{inside[0]} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{inside[1]} {group} 1")
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
+
+
+def main(arguments: list[str]) -> None:
+    connection = socket.socket(fileno=int(arguments[1]))
+    directory = Path(arguments[2])
+    # A worker that is stopped from a terminal ends its mounter by closing the connection, when it is done with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.geteuid() != 0:
+        enter_user_namespace((int(arguments[3]), int(arguments[4])))
+    with connection:
+        serve(connection, Mounter(directory, directory / "volumes"))
+
+
+if __name__ == "__main__":
+    main(sys.argv)

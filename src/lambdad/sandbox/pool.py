@@ -1,0 +1,132 @@
+"""Cells that wait for functions: a launcher process of one runtime, and how many of its cells are kept ready."""
+
+from __future__ import annotations
+
+import asyncio
+import marshal
+import subprocess
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lambdad.sandbox import init
+from lambdad.sandbox.cell import Cell
+from lambdad.sandbox.interface import SandboxError
+from lambdad.sandbox.packets import PacketReader, packet_pair
+
+_PROGRAM = str(Path(init.__file__))
+_MAKING_MAX = 16
+"""Cells under way at once: more would only make each of them slower."""
+_REFILL_DELAY_S = 0.01
+"""A cold start goes on after its cell was taken: making the next one waits until it has had the processor."""
+
+
+class Launcher:
+    """A launcher process. name: for its command line and messages, with the driver's directory in it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, interpreter: str, config: dict[str, Any]) -> None:
+        self._name = name
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        ours, theirs = packet_pair()
+        self.reader = PacketReader(loop, ours, self._on_packet)
+        with theirs:
+            self._process = subprocess.Popen(  # not waited for: a few milliseconds on the loop, at the start only
+                [interpreter, "-I", "-S", _PROGRAM, str(theirs.fileno()), name],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            )
+        self.reader.send(marshal.dumps(config, 2))
+
+    def close(self) -> None:
+        """End it; its cells are not its own any more and stay. `ended` is then resolved."""
+        self.reader.close()
+        self._process.kill()
+        self._process.wait()
+        self._end("it was closed")
+
+    def _on_packet(self, data: bytes, fds: list[int]) -> None:
+        word, _, rest = data.partition(b" ")
+        if word == b"ready" and not self.ready.done():
+            self.ready.set_result(None)
+        elif word == b"error":
+            self._end(rest.decode(errors="replace"))
+        elif not data:
+            self._process.kill()
+            self._process.wait()
+            self._end("it ended")
+
+    def _end(self, why: str) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(SandboxError(f"the launcher {self._name} did not start: {why}"))
+            self.ready.exception()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class CellPool:
+    """Keeps `prepared` cells ready, refilled one at a time; more are made as they are asked for.
+
+    make: starts a cell; raises OSError.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Cell], prepared: int) -> None:
+        self._loop = loop
+        self._make = make
+        self._prepared = prepared
+        self._idle: deque[Cell] = deque()
+        self._making = asyncio.Semaphore(_MAKING_MAX)
+        self._filling: Cell | None = None
+        self._is_closed = False
+
+    async def take(self) -> Cell:
+        """A ready cell, which is the caller's from now on. Raises SandboxError."""
+        while self._idle:
+            cell = self._idle.popleft()
+            if cell.is_usable:
+                return cell
+            cell.kill()
+        async with self._making:
+            try:
+                cell = self._make()
+            except OSError as error:
+                raise SandboxError(f"making a control group failed: {error}") from error
+            try:
+                await asyncio.shield(cell.ready)
+            except BaseException:
+                cell.kill()
+                raise
+        return cell
+
+    def refill(self) -> None:
+        """Soon, in the background, make up for what was taken."""
+        self._loop.call_later(_REFILL_DELAY_S, self._fill)
+
+    def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            self._idle.popleft().kill()
+        if self._filling is not None:
+            self._filling.kill()
+
+    def _fill(self) -> None:
+        if self._is_closed or self._filling is not None or len(self._idle) >= self._prepared:
+            return
+        try:
+            self._filling = self._make()
+        except OSError:
+            return  # the next start makes its own and says what is wrong
+        self._filling.ready.add_done_callback(self._on_filled)
+
+    def _on_filled(self, ready: asyncio.Future[None]) -> None:
+        cell, self._filling = self._filling, None
+        if cell is None:
+            return
+        if ready.exception() is not None or self._is_closed:
+            cell.kill()
+            return
+        self._idle.append(cell)
+        self._fill()

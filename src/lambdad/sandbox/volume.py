@@ -1,0 +1,207 @@
+"""The /tmp of sandboxes as values and files: an ext4 file system in a nameless sparse file behind a loop device.
+
+What a function writes to it takes disk, not memory, and a full one is the function's own ENOSPC. A host without loop
+devices gets tmpfs of the same size instead. Runs in the mounter's process; nothing here waits for an event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from lambdad.linux import loop, syscalls
+
+_MEBIBYTE = 1024 * 1024
+_BLOCK = 4096
+_MODE = 0o700
+"""Of /tmp itself, as on AWS."""
+_MKFS_TIMEOUT_S = 60.0
+
+_ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOATIME
+
+
+class Store(Protocol):
+    """Where one sandbox's files are kept. Methods raise OSError."""
+
+    def mount(self) -> int:
+        """A detached mount of it; only one may be attached at a time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class TemplateStores:
+    """Makes ext4 stores by copying the few blocks that a new file system of that size consists of.
+
+    directory: where the files are made; they have no names.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)
+        self._templates: dict[int, _Template] = {}
+
+    def create(self, size_mb: int, owner: tuple[int, int]) -> Store:
+        """An empty store that `owner` (user and group ids of the host) may fill with `size_mb` MiB. Raises OSError."""
+        template = self._templates.get(size_mb)
+        if template is None:
+            template = self._templates[size_mb] = _make_template(self._directory, size_mb)
+        backing = loop.open_unnamed(self._directory)
+        try:
+            os.ftruncate(backing, template.size)
+            for offset, data in template.extents:
+                os.pwrite(backing, data, offset)
+            device = loop.attach(backing)
+        finally:
+            os.close(backing)
+        return _LoopStore(device, owner)
+
+
+class MemoryStore:
+    """tmpfs: for hosts without loop devices. What is in it counts as memory of the function.
+
+    place: an empty directory of our own where it stays mounted between sandboxes.
+    """
+
+    def __init__(self, place: Path, size_mb: int, owner: tuple[int, int]) -> None:
+        self._place = place
+        place.mkdir(mode=0o700, parents=True)
+        options: dict[str, str | None] = {"size": f"{size_mb}m", "mode": f"{_MODE:o}"}
+        options |= {"uid": str(owner[0]), "gid": str(owner[1])}
+        mount_fd = syscalls.make_filesystem("tmpfs", options, _ATTRIBUTES)
+        try:
+            syscalls.move_mount(mount_fd, str(place))
+        finally:
+            os.close(mount_fd)
+
+    def mount(self) -> int:
+        mount_fd = syscalls.open_tree(str(self._place), recursive=False)
+        syscalls.set_mount_attributes(mount_fd, 0, recursive=False)
+        return mount_fd
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            syscalls.umount(str(self._place), syscalls.MNT_DETACH)
+            self._place.rmdir()
+
+
+class _Template:
+    """size: bytes of the file. extents: what is not zero in it."""
+
+    def __init__(self, size: int, extents: list[tuple[int, bytes]]) -> None:
+        self.size = size
+        self.extents = extents
+
+
+class _LoopStore:
+    def __init__(self, device: loop.LoopDevice, owner: tuple[int, int]) -> None:
+        self._device = device
+        self._owner: tuple[int, int] | None = owner
+
+    def mount(self) -> int:
+        mount_fd = _mount_ext4(self._device.path)
+        if self._owner is not None:
+            _with_root_directory(mount_fd, _give_to(self._owner))
+            self._owner = None
+        return mount_fd
+
+    def close(self) -> None:
+        os.close(self._device.fd)
+
+
+def _mount_ext4(device: str) -> int:
+    # No barriers: nothing in /tmp is meant to survive the machine. `discard` gives deleted files back to the disk.
+    options: dict[str, str | None] = {"source": device, "nobarrier": None, "discard": None, "noinit_itable": None}
+    mount_fd = syscalls.make_filesystem("ext4", options, _ATTRIBUTES)
+    try:
+        syscalls.set_mount_attributes(mount_fd, 0, recursive=False)
+    except OSError:
+        os.close(mount_fd)
+        raise
+    return mount_fd
+
+
+def _with_root_directory(mount_fd: int, act: Callable[[int], None]) -> None:
+    directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount_fd)
+    try:
+        act(directory)
+    finally:
+        os.close(directory)
+
+
+def _give_to(owner: tuple[int, int]) -> Callable[[int], None]:
+    return lambda directory: os.fchown(directory, *owner)
+
+
+def _make_template(directory: str, size_mb: int) -> _Template:
+    # Inode tables, bitmaps and the kernel's reserve (2 %, at most 16 MiB) are not to be paid by the function.
+    size = (size_mb + size_mb // 50 + 4 + min(16, size_mb // 40)) * _MEBIBYTE
+    backing = loop.open_unnamed(directory)
+    try:
+        os.ftruncate(backing, size)
+        _format(backing)
+        device = loop.attach(backing)
+        try:
+            mount_fd = _mount_ext4(device.path)
+            try:
+                _with_root_directory(mount_fd, _empty)
+            finally:
+                os.close(mount_fd)
+            os.fsync(device.fd)
+        finally:
+            os.close(device.fd)
+        return _Template(size, _extents(backing, size))
+    finally:
+        os.close(backing)
+
+
+def _format(backing: int) -> None:
+    path = f"/proc/self/fd/{backing}"
+    features = "^has_journal,^resize_inode"
+    command = ["mkfs.ext4", "-q", "-F", "-b", str(_BLOCK), "-m", "0", "-O", features, "-E", "lazy_itable_init=1", path]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    try:
+        subprocess.run(
+            command,
+            check=True,
+            pass_fds=(backing,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_MKFS_TIMEOUT_S,
+            env=environment,
+        )
+    except subprocess.CalledProcessError as error:
+        raise OSError(f"mkfs.ext4 failed: {error.stderr.decode(errors='replace').strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"mkfs.ext4 took more than {_MKFS_TIMEOUT_S:.0f} seconds") from error
+
+
+def _empty(directory: int) -> None:
+    os.rmdir("lost+found", dir_fd=directory)
+    os.fchmod(directory, _MODE)
+
+
+def _extents(fd: int, size: int) -> list[tuple[int, bytes]]:
+    """The blocks of a sparse file that are not zero, neighbours joined."""
+    found: list[tuple[int, bytes]] = []
+    offset = 0
+    while offset < size:
+        try:
+            start = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError:  # ENXIO: a hole up to the end
+            break
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        for at in range(start, end, _BLOCK):
+            data = os.pread(fd, _BLOCK, at)
+            if not data.strip(b"\0"):
+                continue
+            if found and found[-1][0] + len(found[-1][1]) == at:
+                found[-1] = (found[-1][0], found[-1][1] + data)
+            else:
+                found.append((at, data))
+        offset = end
+    return found
