@@ -67,17 +67,16 @@ def place_packages(installed: Installed, tree: Path, relocation: Relocation, arc
     set_library_paths(tree, arch, installed.library_directories, ownership, mapping)
     for beginning, count in sorted(result.immediates.items()):
         result.notes.append(
-            f"{beginning}… is inside instructions of {count} file(s) and was not moved: set relocate.immediates = true, "
-            "or point the program there by an environment variable"
+            f"{beginning}… is inside instructions of {count} file(s) and was not moved: "
+            "set relocate.immediates = true, or point the program there by an environment variable"
         )
     return result
 
 
 def _refuse_collision(result: Assembled, path: str, change: Change) -> None:
     if path in result.facts:
-        raise PackError(
-            f"{change.origin} and {result.facts[path][1]} would both become /opt/{path}: leave one out with prune.remove"
-        )
+        other = result.facts[path][1]
+        raise PackError(f"{change.origin} and {other} would both become /opt/{path}: they cannot be in one layer")
 
 
 def _place(

@@ -102,9 +102,11 @@ def _linkage_findings(path: str, linkage: Linkage, program: bool) -> list[Findin
             else "the layer's own build of the library is shadowed or missing"
         )
         found.append(Finding(Severity.NOTE if entry.weak else severity, "version", path, text))
-    for text in linkage.relative:
-        if text.startswith(f"/opt/{path}:"):
-            found.append(Finding(Severity.WARNING, "relative-rpath", path, text))
+    found.extend(
+        Finding(Severity.WARNING, "relative-rpath", path, text)
+        for text in linkage.relative
+        if text.startswith(f"/opt/{path}:")
+    )
     return found
 
 
@@ -151,7 +153,7 @@ def check_paths(resolver: Resolver, files: Sequence[FileEntry]) -> list[Finding]
                 text = f"the link leads to {entry.digest}, which is empty when a function starts"
                 found.append(Finding(Severity.NOTE, "link-to-tmp", entry.path, text))
         elif not entry.mode & 0o004 or (entry.kind == "directory" and not entry.mode & 0o001):
-            text = f"mode {entry.mode:04o} is not readable by {'sbx_user1051'}: permission denied at run time"
+            text = f"mode {entry.mode:04o} is not readable by sbx_user1051: permission denied at run time"
             found.append(Finding(Severity.ERROR, "unreadable", entry.path, text))
         if entry.mode & 0o6000:
             found.append(Finding(Severity.NOTE, "setuid", entry.path, "setuid and setgid have no effect in Lambda"))

@@ -64,17 +64,17 @@ def unreachable(resolver: Resolver, nodes: Sequence[Node], entrypoints: Sequence
     pending = [f"/opt/{path}" for path in sorted(entries)]
     while pending:
         path = pending.pop()
-        node = resolver.root.lookup(path)
-        if node is None or node.path in reached:
+        found = resolver.root.lookup(path)
+        if found is None or found.path in reached:
             continue
-        reached.add(node.path)
+        reached.add(found.path)
         try:
-            elf = resolver.read(node)
+            elf = resolver.read(found)
             linkage = resolver.link_program(path) if elf.executable else resolver.link_library(path)
         except ElfError:
             continue
         pending.extend(loaded.path for loaded in linkage.objects)
-        if node.path.startswith("/opt/"):
-            names = mentioned_sonames(node.host.read_bytes()) | set(elf.dlopens)
+        if found.path.startswith("/opt/"):
+            names = mentioned_sonames(found.host.read_bytes()) | set(elf.dlopens)
             pending.extend(f"/opt/{other}" for name in names for other in by_name.get(name, ()))
     return {relative for relative, real in elves.items() if real.path not in reached and real.path.startswith("/opt/")}

@@ -63,7 +63,9 @@ case "$layers" in
 esac
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount -t tmpfs -o mode=755,nosuid,size=1m tmpfs "$root/dev"
-for device in null zero full random urandom; do : > "$root/dev/$device"; mount --bind /dev/$device "$root/dev/$device"; done
+for device in null zero full random urandom; do
+  : > "$root/dev/$device"; mount --bind /dev/$device "$root/dev/$device"
+done
 ln -s /proc/self/fd "$root/dev/fd"; ln -s fd/0 "$root/dev/stdin"; ln -s fd/1 "$root/dev/stdout"
 ln -s fd/2 "$root/dev/stderr"; mkdir "$root/dev/shm"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"

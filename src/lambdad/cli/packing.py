@@ -1,0 +1,53 @@
+"""What `lambdad layer` and `lambdad base` share: errors as sentences, progress on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.status import Status
+
+from lambdad.pack.errors import PackError
+
+
+@contextmanager
+def reporting(console: Console) -> Iterator[None]:
+    """Turn a PackError into a message and exit status 1."""
+    try:
+        yield
+    except PackError as error:
+        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+class StatusLine:
+    """A build's progress: a spinner on a terminal, one line a step elsewhere."""
+
+    def __init__(self, console: Console, status: Status | None) -> None:
+        self._console = console
+        self._status = status
+
+    def step(self, stage: str, doing: str) -> None:
+        if self._status is not None:
+            self._status.update(f"{stage}: {doing}")
+        else:
+            self._console.print(f"{stage}: {doing}", highlight=False, markup=False)
+
+
+@contextmanager
+def status_line(console: Console) -> Iterator[StatusLine]:
+    """Shows progress while the block runs."""
+    if not console.is_terminal:
+        yield StatusLine(console, None)
+        return
+    with console.status("") as status:
+        yield StatusLine(console, status)

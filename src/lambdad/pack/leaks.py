@@ -1,0 +1,68 @@
+"""Which files a traced test looked for at their old place: the leak report. Pure: strace's text in, values out.
+
+A leak is an access to a path under /usr, /etc or /var that the layer moved away. Looking along PATH or the library
+path and not finding is how shells and ld.so work, and is counted apart as a probe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lambdad.pack.manifest import FileEntry
+from lambdad.pack.relocate import Ownership, canonical
+from lambdad.pack.target import ENVIRONMENT, LIBRARY_PATH, Arch
+
+LINES_MAX = 2_000_000
+_CALL = re.compile(r'^(?:\d+\s+)?(\w+)\([^"]*"(/[^"]{0,4096})"(.*)$')
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A path that the layer moved and something still asked for. found: the file was there (in the base)."""
+
+    path: str
+    call: str
+    count: int
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeakReport:
+    """leaks: most frequent first; probes: number of harmless searches along PATH and library paths."""
+
+    leaks: tuple[Leak, ...]
+    probes: int
+
+
+def find_leaks(trace: str, files: Iterable[FileEntry], arch: Arch) -> LeakReport:
+    """Read what strace wrote, from the moment the test was inside its root."""
+    ownership = Ownership(entry.origin for entry in files if entry.origin)
+    searched = {canonical(path) for path in (ENVIRONMENT["PATH"] + ":" + LIBRARY_PATH).split(":")}
+    searched |= {canonical(path) for path in arch.system_directories}
+    counts: Counter[tuple[str, str, bool]] = Counter()
+    probes = 0
+    inside = False
+    for number, line in enumerate(trace.splitlines()):
+        if number > LINES_MAX:
+            break
+        match = _CALL.match(line)
+        if match is None:
+            continue
+        call, raw, rest = match.groups()
+        if call == "chroot":
+            inside = True
+            continue
+        path = canonical(raw)
+        if not inside or not path.startswith(("/usr/", "/etc/", "/var/")) or not ownership.owns(path):
+            continue
+        found = "ENOENT" not in rest and " = -1 " not in rest
+        directory = re.sub(r"/glibc-hwcaps/.*$", "", path.rpartition("/")[0])
+        if not found and directory in searched:
+            probes += 1
+        else:
+            counts[path, call, found] += 1
+    leaks = [Leak(path, call, count, found) for (path, call, found), count in counts.items()]
+    return LeakReport(tuple(sorted(leaks, key=lambda leak: (-leak.count, leak.path))), probes)
