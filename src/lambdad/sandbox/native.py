@@ -112,7 +112,7 @@ class NativeDriver:
     prepared: cells that are kept ready for each zygote, and as many for programs.
     """
 
-    def __init__(self, state_dir: Path, *, zygotes: Sequence[ZygoteSpec], prepared: int = 2) -> None:
+    def __init__(self, state_dir: Path, *, zygotes: Sequence[ZygoteSpec] = (), prepared: int = 2) -> None:
         self.weaknesses: tuple[str, ...] = ()
         self._state_dir = state_dir.absolute()
         self._zygotes = {zygote.name: zygote for zygote in zygotes}
@@ -137,11 +137,10 @@ class NativeDriver:
             hostroot.write_etc(self._state_dir / "etc")
             (self._state_dir / "stage").mkdir(exist_ok=True)
             self._start_mounter(loop)
-            self._start_launchers(loop)
-            ready = [launcher.ready for launcher in self._launchers]
+            launchers = [self._start_launcher(loop, zygote) for zygote in (None, *self._zygotes.values())]
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
-                for future in ready:
-                    await asyncio.shield(future)
+                for launcher in launchers:
+                    await asyncio.shield(launcher.ready)
                 await (await self.create_volume(512)).close()
         except (OSError, SandboxError) as error:
             await self.close()
@@ -151,6 +150,23 @@ class NativeDriver:
             raise
         for pool in self._pools.values():
             pool.refill()
+
+    async def add_zygote(self, spec: ZygoteSpec) -> None:
+        if spec.name in self._zygotes:
+            return
+        if self._mounter is None:
+            raise SandboxError("the driver is not open")
+        self._zygotes[spec.name] = spec
+        launcher = self._start_launcher(asyncio.get_running_loop(), spec)
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await asyncio.shield(launcher.ready)
+        except (TimeoutError, SandboxError, OSError) as error:
+            del self._zygotes[spec.name], self._pools[spec.name]
+            self._launchers.remove(launcher)
+            launcher.close()
+            raise SandboxError(f"the zygote {spec.name} cannot start: {error}") from error
+        self._pools[spec.name].refill()
 
     async def create_volume(self, size_mb: int) -> NativeVolume:
         slot = self._take_slot()
@@ -218,27 +234,27 @@ class NativeDriver:
             )
         self._mounter = Requests(loop, ours)
 
-    def _start_launchers(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_launcher(self, loop: asyncio.AbstractEventLoop, zygote: ZygoteSpec | None) -> Launcher:
+        """Start the zygote, or the launcher of programs, with a pool of its cells."""
         architecture = ARCHITECTURES.get(os.uname().machine)
         if architecture is None:
             raise SandboxError(f"no seccomp profile for {os.uname().machine}; x86_64 and aarch64 have one")
-        program = function_filter(architecture)
-        for zygote in (None, *self._zygotes.values()):
-            layout = hostroot.host_layout(self._state_dir / "etc", zygote.binds if zygote else ())
-            config: dict[str, Any] = {
-                "entry": zygote.entry if zygote else None,
-                "path": list(zygote.path) if zygote else [],
-                "stage": str(self._state_dir / "stage"),
-                "kit": list(layout.kit),
-                "layout": list(layout.steps),
-                "filter": program,
-                "maps": None,
-            }
-            name = zygote.name if zygote else None
-            interpreter = zygote.interpreter if zygote else sys.executable
-            launcher = Launcher(loop, f"{self._state_dir}/{name or 'programs'}", interpreter, config)
-            self._launchers.append(launcher)
-            self._pools[name] = CellPool(loop, functools.partial(self._make_cell, launcher.reader), self._prepared)
+        layout = hostroot.host_layout(self._state_dir / "etc", zygote.binds if zygote else ())
+        config: dict[str, Any] = {
+            "entry": zygote.entry if zygote else None,
+            "path": list(zygote.path) if zygote else [],
+            "stage": str(self._state_dir / "stage"),
+            "kit": list(layout.kit),
+            "layout": list(layout.steps),
+            "filter": function_filter(architecture),
+            "maps": None,
+        }
+        name = zygote.name if zygote else None
+        interpreter = zygote.interpreter if zygote else sys.executable
+        launcher = Launcher(loop, f"{self._state_dir}/{name or 'programs'}", interpreter, config)
+        self._launchers.append(launcher)
+        self._pools[name] = CellPool(loop, functools.partial(self._make_cell, launcher.reader), self._prepared)
+        return launcher
 
     def _make_cell(self, launcher: PacketReader) -> Cell:
         group = self._tree.create(f"cell-{next(self._numbers)}")
