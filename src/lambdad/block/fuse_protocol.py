@@ -24,7 +24,7 @@ _ATTRIBUTES_VALID_S = 86_400
 _IN = struct.Struct("<IIQQIIIHH")
 _OUT = struct.Struct("<IiQ")
 _INIT_IN = struct.Struct("<IIII")
-_INIT_OUT = struct.Struct("<IIIIHHIIHHIIHH6I")
+_INIT_OUT = struct.Struct("<IIIIHHIIHHIIHH5I")
 _READ_IN = struct.Struct("<QQIIQII")
 _ATTR_OUT = struct.Struct("<QII")
 _ATTR = struct.Struct("<QQQQQQIIIIIIIIII")
@@ -164,7 +164,7 @@ def reply_init(init: Init) -> bytes:
         0,
         0,
         0,
-        *(0,) * 6,
+        *(0,) * 5,
     )
     return reply_header(init.unique, len(body)) + body
 

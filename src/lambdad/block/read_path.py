@@ -1,0 +1,121 @@
+"""The whole read path put together: origin → cache nodes → disk → memory, as one object that opens images.
+
+Used by the agent and by every tool that reads an image without one (`image serve`, `image verify`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from lambdad.block.interface import BlockError
+from lambdad.block.messages import Configure
+from lambdad.block.plain_cache import PlainCache
+from lambdad.block.reader import ImageReader
+from lambdad.block.trace import TraceEntry, TraceInvalid, encode_trace, parse_trace
+from lambdad.chunks.cache_nodes import CacheNodes
+from lambdad.chunks.disk import open_disk_store
+from lambdad.chunks.interface import ChunkError
+from lambdad.chunks.limited import StartGate
+from lambdad.chunks.manifest import Manifest, ManifestInvalid, open_manifest
+from lambdad.chunks.objects import DirectoryObjects, ObjectMissing, Objects, open_s3
+from lambdad.chunks.origin import Origin
+from lambdad.chunks.roots import RootedStore, RootState, load_roots
+from lambdad.chunks.single_flight import SingleFlightStore
+from lambdad.chunks.upload import fetch_manifest
+from lambdad.chunks.verified import Filler, Role, Tier, VerifiedStore
+from lambdad.model.clock import Clock
+
+
+def open_objects(config: Configure) -> Objects:
+    """The origin's objects. Raises BlockError if none is configured."""
+    if config.origin_directory:
+        return DirectoryObjects(Path(config.origin_directory))
+    if not config.bucket:
+        raise BlockError("no origin: configure a directory or a bucket")
+    return open_s3(
+        config.bucket,
+        endpoint=config.endpoint or None,
+        region=config.region,
+        prefix=config.prefix or None,
+        access_key_id=config.access_key_id or None,
+        secret_access_key=config.secret_access_key or None,
+    )
+
+
+class ReadPath:
+    """Reads images. Make one with `open_read_path`."""
+
+    def __init__(
+        self, origin: Origin, store: VerifiedStore, cache: PlainCache, filler: Filler, gate: StartGate
+    ) -> None:
+        self.origin = origin
+        self.store = store
+        self.filler = filler
+        self.gate = gate
+        self._cache = cache
+
+    def open_image(self, data: bytes, key: bytes, digest: str | None) -> ImageReader:
+        """A reader of a manifest. Raises `ManifestInvalid`."""
+        return ImageReader(open_manifest(data, key, digest=digest), self._cache)
+
+    async def fetch_image(self, digest: str, key: bytes) -> ImageReader:
+        """A reader of a manifest at the origin. Raises `BlockError`."""
+        try:
+            data = await fetch_manifest(self.origin, await self._roots(), digest)
+            return self.open_image(data, key, digest)
+        except (ObjectMissing, ManifestInvalid, ChunkError) as error:
+            raise BlockError(f"manifest {digest}: {error}") from error
+
+    async def load_trace(self, manifest: Manifest) -> tuple[TraceEntry, ...]:
+        """What the last recorded start read; empty if none was, or nothing can be had: it is only a hint."""
+        digest = manifest.index.digest
+        with contextlib.suppress(ChunkError):
+            for root in await self._roots():
+                with contextlib.suppress(ObjectMissing, TraceInvalid):
+                    data = await self.origin.get(_trace_path(root, digest))
+                    return parse_trace(data, digest, manifest.shape.positions)
+        return ()
+
+    async def save_trace(self, manifest: Manifest, entries: tuple[TraceEntry, ...]) -> None:
+        """For every worker. Raises `ChunkError`."""
+        roots = await self._roots()
+        if roots:
+            digest = manifest.index.digest
+            await self.origin.put(_trace_path(roots[0], digest), encode_trace(entries, digest))
+
+    async def _roots(self) -> list[str]:
+        readable = (RootState.ACTIVE, RootState.RETIRED)
+        return [root.id for root in await load_roots(self.origin.objects) if root.state in readable]
+
+
+@contextlib.asynccontextmanager
+async def open_read_path(config: Configure, clock: Clock, objects: Objects | None = None) -> AsyncIterator[ReadPath]:
+    """Open every tier, run the filling of caches, close all at the end. Raises `ChunkError`, `BlockError`."""
+    origin = Origin(objects or open_objects(config), clock)
+    tiers = []
+    if config.cache_directory:
+        disk = await open_disk_store(Path(config.cache_directory), config.cache_bytes, clock)
+        tiers.append(Tier("disk", disk))
+    if config.nodes:
+        tiers.append(Tier("nodes", CacheNodes(config.nodes, clock)))
+    tiers.append(Tier("origin", RootedStore(origin, clock), role=Role.SOURCE))
+    filler = Filler()
+    store = VerifiedStore(tiers, filler)
+    cache = PlainCache(SingleFlightStore(store), config.memory_bytes, clock)
+    gate = StartGate(config.starts, lambda: origin.pressure)
+    try:
+        async with asyncio.TaskGroup() as group:
+            filling = group.create_task(filler.run())
+            try:
+                yield ReadPath(origin, store, cache, filler, gate)
+            finally:
+                filling.cancel()
+    finally:
+        await store.close()
+
+
+def _trace_path(root: str, digest: str) -> str:
+    return f"{root}/traces/{digest}"
