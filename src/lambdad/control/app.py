@@ -10,9 +10,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from urllib.parse import urlsplit
 
+from lambdad.control.account import AccountOperations
+from lambdad.control.aliases import AliasOperations
 from lambdad.control.code_location import CodeLocations
 from lambdad.control.code_signing import CodeSigningOperations
+from lambdad.control.concurrency import ConcurrencyOperations
 from lambdad.control.deployment import Deployments
+from lambdad.control.function_options import FunctionOptionOperations
 from lambdad.control.functions import FunctionOperations
 from lambdad.control.interface import (
     Call,
@@ -26,8 +30,14 @@ from lambdad.control.interface import (
     S3Fetcher,
     Spawn,
 )
+from lambdad.control.invoke_config import InvokeConfigOperations
+from lambdad.control.layers import LayerOperations
+from lambdad.control.mappings import MappingOperations
 from lambdad.control.packages import Packages
+from lambdad.control.permissions import PermissionOperations
 from lambdad.control.services import Services
+from lambdad.control.tags import TagOperations
+from lambdad.control.urls import UrlOperations
 from lambdad.control.versions import VersionOperations
 from lambdad.store.blobs import BlobStore
 from lambdad.store.catalogue import Catalogue
@@ -91,6 +101,7 @@ class ControlPlane:
             quotas=quotas,
             new_id=new_id,
             function_url=function_url,
+            spawn=spawn,
             patience_s=patience_s,
             provisioner=provisioner,
             pollers=pollers,
@@ -98,7 +109,17 @@ class ControlPlane:
         self.operations: Mapping[str, Handler] = {
             **FunctionOperations(services).operations(),
             **VersionOperations(services).operations(),
+            **AliasOperations(services).operations(),
+            **LayerOperations(services).operations(),
+            **PermissionOperations(services).operations(),
+            **ConcurrencyOperations(services).operations(),
+            **TagOperations(services).operations(),
+            **InvokeConfigOperations(services).operations(),
+            **UrlOperations(services).operations(),
+            **MappingOperations(services).operations(),
+            **FunctionOptionOperations(services).operations(),
             **CodeSigningOperations(services).operations(),
+            **AccountOperations(services).operations(),
         }
 
     async def resume(self) -> None:

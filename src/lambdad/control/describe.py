@@ -18,6 +18,11 @@ def timestamp(moment: float) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}+0000"
 
 
+def seconds(moment: float) -> str:
+    """As `timestamp`, in whole seconds: provisioned concurrency shows it so."""
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S}+0000"
+
+
 def iso_time(moment: float) -> str:
     """ISO 8601 as function URLs show it, such as `2026-01-02T03:04:05.678901Z`."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

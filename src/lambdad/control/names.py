@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from lambdad.control.interface import Call, Params
-from lambdad.model.arn import LATEST, LayerVersionReference, parse_layer_arn
-from lambdad.model.errors import ApiError, access_denied, function_not_found, invalid_parameter, validation
-from lambdad.model.function import Function, FunctionVersion
+from lambdad.model.arn import LATEST, LayerVersionReference, function_arn, parse_layer_arn
+from lambdad.model.errors import (
+    ApiError,
+    access_denied,
+    function_not_found,
+    invalid_parameter,
+    not_found,
+    validation,
+)
+from lambdad.model.function import Alias, Function, FunctionVersion
 from lambdad.store.catalogue import resolve_reference
+from lambdad.store.functions import version_number
 from lambdad.store.metadata import Transaction
 
 NAME_MAX = 64
@@ -74,9 +82,7 @@ def get_version(transaction: Transaction, call: Call, name: str, qualifier: str 
 
 
 def missing(call: Call, name: str, qualifier: str | None) -> ApiError:
-    suffix = "" if qualifier is None else f":{qualifier}"
-    space = call.namespace
-    return function_not_found(f"arn:aws:lambda:{space.region}:{space.account}:function:{name}{suffix}")
+    return function_not_found(function_arn(call.namespace, name, qualifier))
 
 
 def layer_name(call: Call, text: str) -> str:
@@ -90,13 +96,32 @@ def layer_name(call: Call, text: str) -> str:
             r"Member must satisfy regular expression pattern: (arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:"
             "[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+"
         )
-    check_layer_owner(call, reference, "")
+    check_layer_owner(call, reference)
     return reference.name
 
 
-def check_layer_owner(call: Call, reference: LayerVersionReference, operation: str) -> None:
+def check_layer_owner(call: Call, reference: LayerVersionReference) -> None:
     if reference.namespace != call.namespace:
         raise access_denied(
             f"User: arn:aws:iam::{call.namespace.account}:root is not authorized to access the layer "
             f"{reference.name} of {reference.namespace.account} in {reference.namespace.region}"
         )
+
+
+def setting_key(transaction: Transaction, call: Call, name: str, qualifier: str | None) -> str:
+    """The qualifier that settings hang on; the version or alias must exist."""
+    get_function(transaction, call, name)
+    if qualifier is None or qualifier == LATEST:
+        return LATEST
+    if version_number(qualifier) is None:
+        get_alias(transaction, call, name, qualifier)
+    elif transaction.functions.version(call.namespace, name, qualifier) is None:
+        raise missing(call, name, qualifier)
+    return qualifier
+
+
+def get_alias(transaction: Transaction, call: Call, name: str, alias: str) -> Alias:
+    found = transaction.aliases.get(call.namespace, name, alias)
+    if found is None:
+        raise not_found(f"Cannot find alias arn: {function_arn(call.namespace, name, alias)}")
+    return found

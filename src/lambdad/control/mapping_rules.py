@@ -1,0 +1,172 @@
+"""What each kind of event source allows and what it defaults to. Pure.
+
+Source: "Event source mapping" parameters, AWS Lambda Developer Guide; recorded answers for the texts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lambdad.control.interface import Params
+from lambdad.model.errors import ApiError, invalid_parameter
+
+_KIND_OF_SERVICE = {
+    "sqs": "sqs",
+    "kinesis": "kinesis",
+    "dynamodb": "dynamodb",
+    "kafka": "kafka",
+    "mq": "mq",
+    "rds": "docdb",
+}
+
+_STREAM_DEFAULTS: Mapping[str, Any] = {
+    "BatchSize": 100,
+    "MaximumBatchingWindowInSeconds": 0,
+    "ParallelizationFactor": 1,
+    "DestinationConfig": {"OnFailure": {}},
+    "MaximumRecordAgeInSeconds": -1,
+    "MaximumRetryAttempts": -1,
+    "BisectBatchOnFunctionError": False,
+    "TumblingWindowInSeconds": 0,
+    "FunctionResponseTypes": [],
+}
+
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "sqs": {"BatchSize": 10, "MaximumBatchingWindowInSeconds": 0, "FunctionResponseTypes": []},
+    "kinesis": _STREAM_DEFAULTS,
+    "dynamodb": _STREAM_DEFAULTS,
+    "kafka": {"BatchSize": 100, "DestinationConfig": {"OnFailure": {}}},
+    "mq": {"BatchSize": 100},
+    "docdb": {"BatchSize": 100},
+}
+
+KEPT = (
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+    "ParallelizationFactor",
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "DestinationConfig",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "BisectBatchOnFunctionError",
+    "TumblingWindowInSeconds",
+    "FunctionResponseTypes",
+    "FilterCriteria",
+    "KMSKeyArn",
+    "MetricsConfig",
+    "LoggingConfig",
+    "ScalingConfig",
+    "Topics",
+    "Queues",
+    "SourceAccessConfigurations",
+    "SelfManagedEventSource",
+    "AmazonManagedKafkaEventSourceConfig",
+    "SelfManagedKafkaEventSourceConfig",
+    "DocumentDBEventSourceConfig",
+    "ProvisionedPollerConfig",
+)
+"""Parameters that are kept and shown under their own names."""
+
+_STREAMS = ("kinesis", "dynamodb")
+_POSITIONED = (*_STREAMS, "kafka", "docdb")
+_ONLY_STREAMS = ("ParallelizationFactor", "BisectBatchOnFunctionError", "TumblingWindowInSeconds")
+
+
+def source_kind(params: Params) -> str:
+    """`sqs`, `kinesis`, `dynamodb`, `kafka`, `mq` or `docdb`."""
+    arn = params.get("EventSourceArn", "")
+    if not arn and "SelfManagedEventSource" in params:
+        return "kafka"
+    parts = arn.split(":")
+    kind = _KIND_OF_SERVICE.get(parts[2]) if len(parts) > 5 else None
+    if kind is None or (kind == "dynamodb" and "/stream/" not in arn):
+        raise invalid_parameter("Unrecognized event source.")
+    return kind
+
+
+def new_parameters(kind: str, params: Params) -> dict[str, Any]:
+    """What the client gives over the defaults of the kind, checked."""
+    given = {member: _as_json(params[member]) for member in KEPT if member in params}
+    parameters = {**_DEFAULTS[kind], **given}
+    arn = params.get("EventSourceArn", "")
+    _check_position(kind, arn, parameters)
+    check_parameters(kind, arn, parameters)
+    return parameters
+
+
+def changed_parameters(kind: str, arn: str, before: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """`before` with what UpdateEventSourceMapping gives, checked."""
+    parameters = dict(before) | {member: _as_json(params[member]) for member in KEPT if member in params}
+    for member in ("FilterCriteria", "ScalingConfig"):
+        if not parameters.get(member):
+            parameters.pop(member, None)  # An empty one takes it away.
+    check_parameters(kind, arn, parameters)
+    return parameters
+
+
+def check_parameters(kind: str, arn: str, parameters: Mapping[str, Any]) -> None:
+    """arn: of the event source, empty for self-managed Kafka."""
+    batch, window = parameters["BatchSize"], parameters.get("MaximumBatchingWindowInSeconds", 0)
+    if kind == "sqs" and arn.endswith(".fifo"):
+        if batch > 10:
+            raise invalid_parameter("The batch size of a FIFO queue cannot be greater than 10.")
+        if window:
+            raise invalid_parameter("Batching window is not supported for FIFO queues.")
+    elif kind == "sqs" and batch > 10 and not window:
+        raise invalid_parameter(
+            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+        )
+    for member in _ONLY_STREAMS:
+        if kind not in _STREAMS and member in parameters:
+            raise invalid_parameter(f"{member} is only supported for Kinesis and DynamoDB streams.")
+    if kind != "sqs" and "ScalingConfig" in parameters:
+        raise invalid_parameter("ScalingConfig is only supported for SQS event sources.")
+    age = parameters.get("MaximumRecordAgeInSeconds", -1)
+    if age != -1 and age < 60:
+        raise invalid_parameter("MaximumRecordAgeInSeconds must be -1, or between 60 and 604800.")
+    _check_filters(parameters.get("FilterCriteria", {}))
+
+
+def _check_position(kind: str, arn: str, parameters: Mapping[str, Any]) -> None:
+    position = parameters.get("StartingPosition")
+    if kind in _POSITIONED and position is None:
+        raise invalid_parameter(
+            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
+            "Member must not be null."
+        )
+    if kind not in _POSITIONED and position is not None:
+        raise invalid_parameter("StartingPosition is not valid for SQS event sources.")
+    if kind == "dynamodb" and position == "AT_TIMESTAMP":
+        raise _unsupported_position(arn)
+    if position == "AT_TIMESTAMP" and "StartingPositionTimestamp" not in parameters:
+        raise invalid_parameter("StartingPositionTimestamp is required when StartingPosition is AT_TIMESTAMP.")
+
+
+def _unsupported_position(arn: str) -> ApiError:
+    return invalid_parameter(f"Unsupported starting position for arn type: {arn}")
+
+
+def _check_filters(criteria: Mapping[str, Any]) -> None:
+    for entry in criteria.get("Filters", ()):
+        try:
+            pattern = json.loads(entry.get("Pattern", ""))
+        except ValueError:
+            pattern = None
+        if not isinstance(pattern, dict) or not pattern or not _is_pattern(pattern):
+            raise invalid_parameter("Invalid filter pattern definition.")
+
+
+def _is_pattern(pattern: Mapping[str, Any]) -> bool:
+    """Leaves are lists of alternatives, as in EventBridge."""
+    return all(
+        (isinstance(value, list) and bool(value)) or (isinstance(value, dict) and bool(value) and _is_pattern(value))
+        for value in pattern.values()
+    )
+
+
+def _as_json(value: Any) -> Any:
+    """A parameter as JSON keeps it: times as epoch seconds."""
+    return value.timestamp() if hasattr(value, "timestamp") else value
