@@ -1,0 +1,54 @@
+"""`lambdad up`: the options of a node as its configuration. The node itself is `lambdad.node`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lambdad.cli.errors import CliError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def up(
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file; options win over it.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: 9000.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where functions and their state are kept.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Region of callers that name none. Default: us-east-1.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Concurrent executions. Default: 1000.")] = None,
+    keep_alive: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long idle sandboxes are kept.")
+    ] = None,
+    egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
+    zygotes: Annotated[bool | None, typer.Option("--zygotes/--no-zygotes", help="Start Python as a fork.")] = None,
+    json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log one JSON object for each line.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")] = None,
+) -> None:
+    """Run a node: the Lambda API and the sandboxes behind it. Ctrl-C ends it."""
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "region": region,
+        "concurrency": concurrency,
+        "keep_alive": keep_alive,
+        "egress": egress,
+        "zygotes": zygotes,
+        "json_logs": json_logs,
+        "log_level": log_level,
+    }
+    # Imported here so that the other commands do not pay for the node.
+    from lambdad.node import config as node_config
+    from lambdad.node import up as node
+
+    try:
+        loaded = node_config.load(config, options)
+    except node_config.ConfigError as error:
+        raise CliError(str(error)) from None
+    raise typer.Exit(node.run(loaded))
