@@ -76,8 +76,8 @@ class Config:
             raise ConfigError(f"egress must be none, internet or host, not {self.egress!r}")
         if self.host not in LOOPBACK:
             raise ConfigError(
-                f"host {self.host} is not a loopback address. lambdad does not verify signatures yet, so whoever reaches "
-                "it may run code: bind to 127.0.0.1 and put an authenticating proxy in front of it."
+                f"host {self.host} is not a loopback address. lambdad does not verify signatures yet: whoever reaches "
+                "it may run code. Bind to 127.0.0.1 and put an authenticating proxy in front of it."
             )
 
     def to_json(self) -> str:

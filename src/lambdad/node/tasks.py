@@ -39,4 +39,4 @@ class Tasks:
         try:
             await coroutine
         except Exception as error:
-            self._log.exception("task.failed", error, task=coroutine.__qualname__)
+            self._log.exception("task.failed", error, task=getattr(coroutine, "__qualname__", repr(coroutine)))

@@ -15,9 +15,9 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lambdad.node.config import Config, ConfigError
+from lambdad.node.privileges import prepare_directories
 from lambdad.telemetry.log import Logger, configure
 
 READY = b"ready\n"
@@ -199,6 +199,7 @@ def _prepare(config: Config) -> int:
         raise StartupError(
             f"another lambdad uses the data directory {config.data_dir}. Stop it, or choose another with --data-dir."
         ) from None
+    prepare_directories(config)
     return lock
 
 
@@ -228,8 +229,3 @@ def _announce(config: Config, write: Callable[[str], object] = sys.stdout.write)
         "Press Ctrl-C to stop.\n"
     )
     sys.stdout.flush()
-
-
-def socket_path(data_dir: Path) -> str:
-    """Where the worker of this data directory listens."""
-    return str(data_dir / "run" / "worker.sock")

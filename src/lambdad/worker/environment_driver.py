@@ -32,7 +32,9 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class FunctionLog(Protocol):
-    """The log of one environment."""
+    """The log of one environment. stream: its name, as AWS forms it."""
+
+    stream: str
 
     def init_start(self) -> None: ...
     def init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None: ...
@@ -68,7 +70,7 @@ class Host(Protocol):
     spawn: Spawn
     log: Logger
 
-    async def provision(self, spec: EnvironmentSpec, timings: dict[str, float]) -> Provision:
+    async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> Provision:
         """Fetch code, make /tmp, plan the sandbox. Raises `SandboxError` or `ProvisionError`."""
         ...
 
@@ -174,7 +176,7 @@ class EnvironmentDriver:
         sandbox: Sandbox | None = None
         try:
             if self._provision is None:
-                self._provision = await self._host.provision(self.spec, self._timings)
+                self._provision = await self._host.provision(self.spec, self._log.stream, self._timings)
             if self._dying:
                 await asyncio.wait(set(self._dying))
             before = self._loop.time()

@@ -40,7 +40,7 @@ class Caller(Protocol):
 class Provisioner(Protocol):
     """Turns specs into what sandboxes are made of."""
 
-    async def provision(self, spec: EnvironmentSpec, timings: dict[str, float]) -> Provision: ...
+    async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> Provision: ...
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None: ...
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog: ...
     def flush_logs(self) -> None: ...
@@ -146,8 +146,8 @@ class WorkerService:
 
     # -- environments call back
 
-    async def provision(self, spec: EnvironmentSpec, timings: dict[str, float]) -> Provision:
-        return await self._provisioner.provision(spec, timings)
+    async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> Provision:
+        return await self._provisioner.provision(spec, log_stream, timings)
 
     def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None:
         if self._caller is not None:

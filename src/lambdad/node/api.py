@@ -1,0 +1,220 @@
+"""The API process: control plane, frontend and placement in one event loop, without privileges."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import lambdad
+from lambdad.control.app import ControlPlane
+from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
+from lambdad.control.interface import Call, Handler, Quotas
+from lambdad.frontend.invoke import InvokeFrontend
+from lambdad.model.clock import Clock, SystemClock
+from lambdad.model.environment import Code
+from lambdad.node.config import Config
+from lambdad.node.http_app import HttpApp, Operation, Page
+from lambdad.node.log_page import PREFIX as LOG_PREFIX
+from lambdad.node.log_page import LogPage
+from lambdad.node.observer import MetricsObserver
+from lambdad.node.pages import CodePage, HealthPage, MetricsPage
+from lambdad.node.paths import Paths, SocketPlace
+from lambdad.node.tasks import Tasks
+from lambdad.placement.service import Placement
+from lambdad.store.blobs import DirectoryBlobs
+from lambdad.store.catalogue import Catalogue
+from lambdad.store.metadata import SqliteStore
+from lambdad.telemetry.log import Logger
+from lambdad.telemetry.log_store import LogStore
+from lambdad.telemetry.metrics import Metrics
+from lambdad.wire.http import Request
+from lambdad.wire.serialize import serialize_error
+from lambdad.wire.server import HttpServer, ServerLimits
+from lambdad.wire.service import load_service
+from lambdad.wire.sigv4 import namespace_of
+from lambdad.worker.client import WorkerClient
+from lambdad.worker.interface import WorkerInfo, WorkerUnavailable
+
+RECONNECT_S = 0.1
+SWEEP_S = 1.0
+
+
+class _Runtimes:
+    """What the worker says it can run, as `control.interface.RuntimeCheck` and `Preparer`."""
+
+    def __init__(self, worker: WorkerClient) -> None:
+        self._worker = worker
+        self.info: WorkerInfo | None = None
+        self.connected = asyncio.Event()
+
+    def connect(self, info: WorkerInfo) -> None:
+        """The worker is there, for the first time or again."""
+        self.info = info
+        self.connected.set()
+
+    def describe(self) -> Mapping[str, object] | None:
+        """For the health page; None before the worker is there."""
+        if self.info is None or not self.connected.is_set():
+            return None
+        return {"runtimes": self.info.runtimes, "weaknesses": self.info.weaknesses, "version": lambdad.__version__}
+
+    def check(self, runtime: str) -> str | None:
+        if self.info is None or runtime in self.info.runtimes:
+            return None
+        have = ", ".join(self.info.runtimes)
+        return (
+            f"The runtime {runtime} is not available on this host: its interpreter was not found. "
+            f"Install it and restart lambdad. Available now: {have}."
+        )
+
+    async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
+        """Waits for the worker: a function that is being created while it restarts is only late."""
+        while True:
+            await self.connected.wait()
+            try:
+                return await self._worker.prepare(runtime, code)
+            except WorkerUnavailable:
+                self.connected.clear()
+
+
+async def serve(config: Config, log: Logger, ready: Callable[[], None], listener: socket.socket) -> None:
+    """Run the API process until cancelled, then drain."""
+    paths = Paths(config.data_dir)
+    paths.make_state()
+    store = SqliteStore(paths.database)
+    await store.open()
+    worker = WorkerClient()
+    try:
+        with ThreadPoolExecutor(2, "control") as executor:
+            async with Tasks(log) as tasks:
+                node = _Node(config, paths, store, worker, executor, tasks, log)
+                await node.open(SocketPlace(paths))
+                await node.serve(listener, ready)
+    finally:
+        worker.close()
+        await store.close()
+
+
+class _Node:
+    """The object graph of this process."""
+
+    def __init__(
+        self,
+        config: Config,
+        paths: Paths,
+        store: SqliteStore,
+        worker: WorkerClient,
+        executor: Executor,
+        tasks: Tasks,
+        log: Logger,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._worker = worker
+        self._tasks = tasks
+        self._log = log
+        self._clock = SystemClock()
+        self._runtimes = _Runtimes(worker)
+        self._catalogue = Catalogue(egress=config.egress)
+        self._placement = Placement(worker, self._clock, tasks.spawn, config.concurrency)
+        blobs = DirectoryBlobs(paths.blobs)
+        locations = CodeLocations(load_key(paths.state / "location.key"))
+        metrics = Metrics()
+        observer = MetricsObserver(metrics)
+        self._control = ControlPlane(
+            store=store,
+            blobs=blobs,
+            catalogue=self._catalogue,
+            executor=executor,
+            locations=locations,
+            preparer=self._runtimes,
+            runtimes=self._runtimes,
+            spawn=tasks.spawn,
+            quotas=Quotas(concurrency=config.concurrency),
+        )
+        frontend = InvokeFrontend(self._catalogue, self._placement, observer, serialize_error, self._clock)
+        pages: dict[str, Page] = {
+            "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
+            "/_lambdad/health": HealthPage(self._runtimes.describe),
+            PATH_PREFIX: CodePage(blobs, locations, self._clock),
+            LOG_PREFIX: LogPage(LogStore(paths.logs), config.region),
+        }
+        operations = _operations(self._control.operations, config, self._clock)
+        app = HttpApp(load_service(), frontend, operations, pages, region=config.region, spawn=tasks.spawn, log=log)
+        self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
+
+    async def open(self, place: SocketPlace) -> None:
+        """Read the store, find the worker, drive on what an earlier process left unfinished."""
+        await self._catalogue.open(self._store)
+        self._store.subscribe(lambda changes: self._retire())
+        self._worker.on_connected = self._runtimes.connect
+        self._tasks.spawn(_stay_connected(self._worker, place))
+        await self._runtimes.connected.wait()
+        await self._control.resume()
+
+    async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
+        """Answer requests until cancelled."""
+        await self._server.listen(listener)
+        self._tasks.spawn(_sweep(self._server))
+        ready()
+        self._log.info("api.ready", host=self._config.host, port=self._config.port, pid=os.getpid())
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._server.stop_listening()
+            await _drain(self._placement, self._config.drain)
+            self._server.abort()
+
+    def _retire(self) -> None:
+        """End the sandboxes of specs that nothing resolves to any more."""
+        keys = self._placement.state.keys()
+        if keys:
+            current = {spec.key for spec in self._catalogue.specs()}
+            for key in keys:
+                if key not in current:
+                    self._placement.retire(key)
+
+
+def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -> dict[str, Operation]:
+    """The control plane's handlers as the HTTP app calls them: who calls, and by which address, comes from HTTP."""
+
+    def adapt(handler: Handler) -> Operation:
+        async def operation(request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+            host = request.headers.get("host") or f"{config.host}:{config.port}"
+            namespace = namespace_of(request.headers, request.query, config.region)
+            call = Call(namespace=namespace, request_id=request_id, base_url=f"http://{host}", now=clock.time())
+            return await handler(call, parameters)
+
+        return operation
+
+    return {name: adapt(handler) for name, handler in handlers.items()}
+
+
+async def _stay_connected(worker: WorkerClient, place: SocketPlace) -> None:
+    """Connect to the worker, and again when it was restarted."""
+    while True:
+        if not worker.is_connected:
+            with contextlib.suppress(OSError):  # it is being restarted
+                await worker.connect(place.path)
+        await asyncio.sleep(RECONNECT_S)
+
+
+async def _sweep(server: HttpServer) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        server.sweep()
+
+
+async def _drain(placement: Placement, seconds: float) -> None:
+    """Let requests that run finish."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < deadline:
+        counts = placement.state.counts()
+        if not counts["busy"] and not counts["waiting"]:
+            return
+        await asyncio.sleep(0.05)

@@ -1,0 +1,67 @@
+"""The layout of the data directory.
+
+run/        lock, worker.sock
+state/      lambdad.db, blobs/, keys: the API process's, nobody else reads it
+logs/       function logs: the worker writes, the API reads
+worker/     unpacked code, runtimes, sandboxes: the worker's
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where things are in the data directory `root`."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "lambdad.db"
+
+    @property
+    def blobs(self) -> Path:
+        return self.state / "blobs"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def worker(self) -> Path:
+        return self.root / "worker"
+
+    def make_state(self) -> None:
+        """The directories of the API process."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def make_worker(self) -> None:
+        """The directories of the worker."""
+        self.worker.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+
+class SocketPlace:
+    """The worker's socket, by a path short enough for the kernel wherever the data directory is."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._directory = os.open(paths.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @property
+    def path(self) -> str:
+        return f"/proc/self/fd/{self._directory}/worker.sock"
+
+    def close(self) -> None:
+        os.close(self._directory)

@@ -1,0 +1,118 @@
+"""The worker process: the only one with privileges. It makes sandboxes and runs functions in them, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lambdad.layers.provide import CodeStore
+from lambdad.model.limits import MEGABYTE
+from lambdad.node.config import Config
+from lambdad.node.paths import Paths, SocketPlace
+from lambdad.node.privileges import api_identity
+from lambdad.node.provision import NodeProvisioner, ZygoteHost
+from lambdad.node.tasks import Tasks
+from lambdad.runtimes.catalogue import Catalogue, discover
+from lambdad.runtimes.environment import Credentials
+from lambdad.sandbox.interface import SandboxDriver
+from lambdad.sandbox.native import NativeDriver
+from lambdad.store.blobs import DirectoryBlobs
+from lambdad.telemetry.log import Logger
+from lambdad.telemetry.log_store import LogStore
+from lambdad.worker.interface import WorkerInfo
+from lambdad.worker.server import WorkerConnection
+from lambdad.worker.service import WorkerPolicy, WorkerService
+
+FILES_WANTED = 65_536
+"""Descriptors: an idle sandbox takes about six."""
+
+
+async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
+    """Run the worker process until cancelled, then end every sandbox."""
+    _raise_file_limit()
+    paths = Paths(config.data_dir)
+    paths.make_worker()
+    catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes")
+    driver = NativeDriver(paths.worker / "sandboxes", prepared=config.prepared)
+    await driver.open()
+    try:
+        with ThreadPoolExecutor(2, "code") as executor:
+            code = CodeStore(paths.worker / "code", DirectoryBlobs(paths.blobs), executor)
+            await code.open()
+            await _serve(config, paths, driver, catalogue, code, log, ready)
+    finally:
+        await driver.close()
+
+
+async def _serve(
+    config: Config,
+    paths: Paths,
+    driver: SandboxDriver,
+    catalogue: Catalogue,
+    code: CodeStore,
+    log: Logger,
+    ready: Callable[[], None],
+) -> None:
+    logs = LogStore(paths.logs)
+    try:
+        async with Tasks(log) as tasks:
+            provisioner = NodeProvisioner(
+                driver,
+                catalogue,
+                code,
+                logs,
+                ZygoteHost(driver, enabled=config.zygotes),
+                Credentials(),
+            )
+            policy = WorkerPolicy(
+                keep_alive=config.keep_alive,
+                freeze_after=config.freeze_after,
+                memory_reserve=config.memory_reserve * MEGABYTE,
+            )
+            service = WorkerService(driver, provisioner, policy, tasks.spawn, log, memory_available)
+            info = WorkerInfo(catalogue.identifiers(), driver.weaknesses, os.getpid())
+            callers = frozenset({os.geteuid(), api_identity(config)[0]})
+            place = SocketPlace(paths)
+            Path(place.path).unlink(missing_ok=True)
+            server = await asyncio.get_running_loop().create_unix_server(
+                lambda: WorkerConnection(service, info, callers, log), place.path
+            )
+            os.chown(place.path, *api_identity(config))
+            os.chmod(place.path, 0o600)
+            tasks.spawn(service.run())
+            for weakness in driver.weaknesses:
+                log.warning("sandbox.weakness", what=weakness)
+            log.info("worker.ready", runtimes=",".join(info.runtimes), pid=info.pid)
+            ready()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                server.close()
+                Path(place.path).unlink(missing_ok=True)
+                place.close()
+                service.stop_all()
+                await service.drained()
+    finally:
+        logs.close()
+
+
+def memory_available() -> int:
+    """Bytes that can still be used without swapping. Source: MemAvailable of /proc/meminfo."""
+    with open("/proc/meminfo") as meminfo:
+        for line in meminfo:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 1 << 62
+
+
+def _raise_file_limit() -> None:
+    """As many descriptors as we want, or as many as we may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, FILES_WANTED), max(hard, FILES_WANTED)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
