@@ -30,6 +30,8 @@ AT_RECURSIVE = 0x8000
 
 RESOLVE_IN_ROOT = 0x10
 
+_PR_SET_PDEATHSIG = 1
+
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _FSOPEN_CLOEXEC = 1
@@ -73,6 +75,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     """mount(2), for what the newer calls below cannot do shorter (propagation)."""
     data = options.encode() or None
     _check(_libc.mount(os.fsencode(source), os.fsencode(target), kind.encode(), flags, data), "mount", target)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies. A change of user clears it."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl", None)
 
 
 def umount(target: str, flags: int = 0) -> None:
