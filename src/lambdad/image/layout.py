@@ -22,11 +22,13 @@ NOWHERE = 0
 """`start` of what has no blocks; block 0 always belongs to the superblock."""
 _BIG = 256 * 1024
 """Bytes from which a file gets chunks of its own: half a chunk, so it wastes no more than it fills."""
-_CUT_AFTER = 192 * 1024
+_CUT_AFTER = 128 * 1024
 """Bytes after which a packed run may start a new chunk at a name that says so."""
 _CUT_MASK = 3
 """One name in four says so: after a change, packing is back in step some four files later."""
 _CONTAINERS = frozenset((b"site-packages", b"dist-packages", b"node_modules"))
+_BUSY_DEPTH = 3
+"""Down to this depth, directories of one layer mostly change in the next."""
 _LOOSE_DEPTH = 4
 """Directories below the root that name a group where no package manager does."""
 
@@ -50,14 +52,21 @@ class LayerPlan:
     """One layer's part of an image: inodes by number, places by block.
 
     data: in the order of their content in the image. inodes: all that are not directories, in table order.
-    directories: those that the layer made. listings: those whose entries it changed, with their new content.
+    busy, quiet: directories that the layer made, those that later layers will likely change apart from the others.
+    listings: directories whose entries the layer changed. extras: inodes with extra blocks.
     """
 
     data: array[int] = field(default_factory=lambda: array("I"))
     inodes: array[int] = field(default_factory=lambda: array("I"))
-    directories: array[int] = field(default_factory=lambda: array("I"))
+    busy: array[int] = field(default_factory=lambda: array("I"))
+    quiet: array[int] = field(default_factory=lambda: array("I"))
     listings: array[int] = field(default_factory=lambda: array("I"))
     extras: list[int] = field(default_factory=list)
+
+    @property
+    def zones(self) -> tuple[array[int], array[int], array[int]]:
+        """Runs of the inode table. Every image changes some directory, and with it the chunk of its inode."""
+        return self.busy, self.quiet, self.inodes
 
 
 @dataclass(slots=True)
@@ -131,10 +140,10 @@ def _collect(tree: Tree, packages: Mapping[bytes, bytes], layers: list[LayerPlan
     groups: list[_Members] = [{} for _ in layers]
     seen = bytearray(tree.inodes)
     deaths: dict[int, int] = {}
+    containers = _paths_to_containers(tree)
     for directory, path, entries in tree.walk():
-        if not tree.stillborn.isdisjoint((directory,)):
-            continue
-        layers[tree.inode_layer[directory]].directories.append(directory)
+        plan = layers[tree.inode_layer[directory]]
+        (plan.busy if path.count(b"/") < _BUSY_DEPTH or path in containers else plan.quiet).append(directory)
         death = deaths.pop(directory, 1 << 16)
         for layer in tree.touched[directory]:
             if layer < death:
@@ -159,6 +168,17 @@ def _collect(tree: Tree, packages: Mapping[bytes, bytes], layers: list[LayerPlan
             members[0].append(inode)
             members[1].append(zlib.crc32(tail + name))
     return groups
+
+
+def _paths_to_containers(tree: Tree) -> set[bytes]:
+    """Directories into which package managers install, and those above them."""
+    found: set[bytes] = set()
+    for _, path, _ in tree.walk():
+        if path.rpartition(b"/")[2] in _CONTAINERS:
+            while path and path not in found:
+                found.add(path)
+                path = path.rpartition(b"/")[0]
+    return found
 
 
 def _group_of_directory(path: bytes) -> bytes | None:
@@ -245,7 +265,7 @@ class _Packer:
     def place_extras(self) -> int:
         """Extent trees and the like, on chunks of their own behind the data; the first free block after them."""
         extras = self._plan.extras
-        for directory in self._plan.directories:
+        for directory in (*self._plan.busy, *self._plan.quiet):
             if directory in self._tree.xattrs and self._geometry.extra(self._tree, directory):
                 extras.append(directory)
         if extras:

@@ -107,7 +107,7 @@ def _number_inodes(tree: Tree, layout: Layout, per_chunk: int) -> tuple[array[in
     zones = Zones(0, per_chunk)
     lead = _RESERVED
     for layer in layout.layers:
-        for members in (layer.directories, layer.inodes):
+        for members in layer.zones:
             first = zones.take(lead + len(members)) + lead + 1
             for at, inode in enumerate(members, first):
                 number[inode] = at
@@ -211,7 +211,7 @@ def write_ext4(tree: Tree, plan: Ext4Plan, out: ImageOutput) -> None:
                     out.write(block)
     table = plan.table * size
     for layer in layout.layers:
-        for members in (layer.directories, layer.inodes):
+        for members in layer.zones:
             for inode in members:
                 if is_living(tree, inode):
                     out.seek(table + (plan.number[inode] - 1) * ext4.INODE)
