@@ -38,7 +38,7 @@ from lambdad.block.messages import (
 from lambdad.block.prefetch import Prefetcher, PrefetchPolicy
 from lambdad.block.read_path import ReadPath, open_read_path
 from lambdad.block.reader import ImageReader
-from lambdad.block.trace import TraceRecorder
+from lambdad.block.trace import TraceRecorder, is_worth_saving
 from lambdad.chunks.interface import ChunkError, Overloaded
 from lambdad.chunks.manifest import ManifestInvalid
 from lambdad.model.clock import Clock, SystemClock
@@ -137,28 +137,26 @@ class Agent:
     async def _learn(
         self, path: ReadPath, config: Configure, request: Serve, reader: ImageReader, start: contextlib.ExitStack
     ) -> None:
-        """Prefetch what the last start read; if nobody knows, record this one."""
+        """Prefetch what a start before read; record this one, in case it reads other things."""
         if request.is_resumed:
             return
-        known = await path.load_trace(reader.manifest)
         recorder = TraceRecorder(self._clock)
-        if not known:
-            reader.observe(recorder)
+        # Before anything is awaited: the first reads come as soon as the file is there.
+        reader.observe(recorder)
+        known = [entry.position for entry in await path.load_trace(reader.manifest)]
         async with asyncio.TaskGroup() as group:
             if known:
-                policy = PrefetchPolicy(entry.position for entry in known)
-                group.create_task(Prefetcher(reader, policy).run())
+                group.create_task(Prefetcher(reader, PrefetchPolicy(known)).run())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._started[request.id].wait(), config.record_s)
             start.close()
-        if not known:
-            reader.unobserve(recorder)
-            entries = recorder.entries()
-            if entries:
-                try:
-                    await path.save_trace(reader.manifest, entries)
-                except ChunkError as error:
-                    _log.warning("action=trace_not_saved error=%s", error)
+        reader.unobserve(recorder)
+        entries = recorder.entries()
+        if is_worth_saving(known, [entry.position for entry in entries]):
+            try:
+                await path.save_trace(reader.manifest, entries)
+            except ChunkError as error:
+                _log.warning("action=trace_not_saved error=%s", error)
 
     def _open_channel(self, request: Serve, descriptor: int) -> int:
         """How this agent talks to the kernel so that its death leaves nobody waiting."""

@@ -69,8 +69,8 @@ class FuseFile:
             except OSError as error:
                 if error.errno == errno.ENOENT:  # withdrawn before it was read
                     continue
-                # ENODEV: unmounted or aborted. Anything else ends the service as well: there is nobody to tell.
-                if error.errno != errno.ENODEV:
+                # Unmounted or aborted. Anything else ends the service as well: there is nobody to tell.
+                if error.errno not in (errno.ENODEV, errno.ECONNABORTED):
                     _log.error("action=fuse_read_failed error=%s", error)
                 if not unmounted.done():
                     unmounted.set_result(None)
@@ -127,5 +127,5 @@ class FuseFile:
             os.writev(self._descriptor, buffers)
         except OSError as error:
             # ENOENT: the reader was killed meanwhile. ENODEV: unmounted; reading will say so, too.
-            if error.errno not in (errno.ENOENT, errno.ENODEV):
+            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED):
                 _log.error("action=fuse_reply_failed error=%s", error)

@@ -207,7 +207,7 @@ def _mount_file_system(folder: Path, file_system: FileSystem) -> None:
 
 
 def _set_read_ahead(path: str) -> None:
-    device = os.stat(path).st_dev
+    device = Path(path).stat().st_dev
     setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
     with contextlib.suppress(OSError):
         # A matter of speed only: containers see /sys read-only.

@@ -8,6 +8,7 @@ milliseconds since the first read (4), in order of first read, each position onc
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lambdad.model.clock import Clock
@@ -63,6 +64,11 @@ class TraceRecorder:
 
     def entries(self) -> tuple[TraceEntry, ...]:
         return tuple(TraceEntry(position, at_ms) for position, at_ms in self._entries.items())
+
+
+def is_worth_saving(known: Sequence[int], read: Sequence[int]) -> bool:
+    """Whether a start read so much that the saved trace does not tell (a tenth more) that it should be replaced."""
+    return len(set(read) - set(known)) > len(known) // 10
 
 
 def encode_trace(entries: tuple[TraceEntry, ...], manifest_digest: str) -> bytes:
