@@ -36,7 +36,8 @@ class Flattener:
         self._tree = tree
         self._spool = spool
         self._limits = limits
-        self._spooled = 0
+        self.spooled = 0
+        """Bytes of contents so far."""
         self._segments = 0
         self._parents: dict[tuple[bytes, ...], int] = {}
 
@@ -88,16 +89,16 @@ class Flattener:
     def _file(self, entry: Entry, reader: LayerReader) -> int:
         tree = self._tree
         stored = entry.size if entry.segments is None else sum(entry.segments[1::2])
-        if self._spooled + stored > self._limits.content_bytes:
+        if self.spooled + stored > self._limits.content_bytes:
             raise ImageTooLarge(f"the image's files hold more than {self._limits.content_bytes} bytes")
-        inode = tree.new_inode(entry.attributes, size=entry.size, offset=self._spooled)
+        inode = tree.new_inode(entry.attributes, size=entry.size, offset=self.spooled)
         if entry.segments is not None:
             self._segments += len(entry.segments) // 2
             if self._segments > self._limits.sparse_segments:
                 raise ImageTooLarge("the image's sparse files have too many segments")
             tree.sparse[inode] = entry.segments
         reader.pour(self._spool.write)
-        self._spooled += stored
+        self.spooled += stored
         return inode
 
     def _link_target(self, entry: Entry) -> int | None:

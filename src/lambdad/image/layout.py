@@ -38,13 +38,13 @@ class Geometry:
     """What an encoder wants. block_size, chunk_size: bytes.
 
     stored: logical extents of an inode's content as (first block, blocks); empty for what needs no data blocks.
-    extra: blocks beside the data that an inode needs, such as an extent tree.
+    beside: blocks beside the data that an inode needs, such as an extent tree.
     """
 
     block_size: int
     chunk_size: int
     stored: Callable[[Tree, int], Iterable[tuple[int, int]]]
-    extra: Callable[[Tree, int], int]
+    beside: Callable[[Tree, int], int]
 
 
 @dataclass(slots=True)
@@ -255,7 +255,7 @@ class _Packer:
     def _place(self, inode: int) -> None:
         self._plan.inodes.append(inode)
         blocks = sum(count for _, count in self._geometry.stored(self._tree, inode))
-        if self._geometry.extra(self._tree, inode):
+        if self._geometry.beside(self._tree, inode):
             self._plan.extras.append(inode)
         if blocks:
             self._plan.data.append(inode)
@@ -266,13 +266,13 @@ class _Packer:
         """Extent trees and the like, on chunks of their own behind the data; the first free block after them."""
         extras = self._plan.extras
         for directory in (*self._plan.busy, *self._plan.quiet):
-            if directory in self._tree.xattrs and self._geometry.extra(self._tree, directory):
+            if directory in self._tree.xattrs and self._geometry.beside(self._tree, directory):
                 extras.append(directory)
         if extras:
             self.align()
         for inode in extras:
             self._layout.extra_start[inode] = self._block
-            self._block += self._geometry.extra(self._tree, inode)
+            self._block += self._geometry.beside(self._tree, inode)
         return self._block
 
 

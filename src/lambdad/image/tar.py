@@ -304,9 +304,7 @@ class TarReader:
         self._content(size)
         return self._sparse(name, attributes, real, numbers)
 
-    def _sparse(
-        self, name: bytes, attributes: Attributes, size: int, numbers: list[bytes] | list[int]
-    ) -> Entry:
+    def _sparse(self, name: bytes, attributes: Attributes, size: int, numbers: list[bytes] | list[int]) -> Entry:
         values = [n if isinstance(n, int) else _plain_decimal(n) for n in numbers]
         if size > self._limits.sparse_size:
             raise ImageTooLarge(f"{_show(name)} is a sparse file of {size} bytes: over {self._limits.sparse_size}")

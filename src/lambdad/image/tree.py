@@ -179,9 +179,11 @@ class Tree:
     def entries_at(self, directory: int, layer: int) -> list[tuple[bytes, int]]:
         """Names and inodes of a directory as they were after `layer`, sorted by name."""
         found = [(name, self.entry_inode[e]) for name, e in self.children[directory].items() if self.born[e] <= layer]
-        for entry in self.graves.get(directory, ()):
-            if self.born[entry] <= layer < self.died[entry]:
-                found.append((self.name[entry], self.entry_inode[entry]))
+        found += [
+            (self.name[entry], self.entry_inode[entry])
+            for entry in self.graves.get(directory, ())
+            if self.born[entry] <= layer < self.died[entry]
+        ]
         found.sort()
         return found
 
@@ -240,9 +242,7 @@ class Tree:
                 order += [e for e in self.children[inode].values() if self.born[e] != self.layers - 1]
         for entry in reversed(order):
             inode = self.entry_inode[entry]
-            kept = self.is_directory(inode) and (
-                self.children[inode] or self.explicit.get(inode) == self.layers - 1
-            )
+            kept = self.is_directory(inode) and (self.children[inode] or self.explicit.get(inode) == self.layers - 1)
             if not kept:
                 self._bury(entry, self.layers - 1)
 

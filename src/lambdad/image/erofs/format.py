@@ -43,14 +43,16 @@ _XATTR_PREFIXES: tuple[tuple[bytes, int], ...] = (
 )
 
 
-def superblock(*, root_nid: int, inodes: int, blocks: int, meta_block: int, uuid: bytes, incompat: int, block_size: int) -> bytes:
+def superblock(
+    *, root_nid: int, inodes: int, blocks: int, meta_block: int, uuid: bytes, incompat: int, block_size: int
+) -> bytes:
     """What stands at SUPER_OFFSET, to the end of its block, checksum included."""
     room = block_size if block_size <= SUPER_OFFSET else block_size - SUPER_OFFSET
 
     def pack(checksum: int) -> bytes:
         return _SUPER.pack(
-            _MAGIC, checksum, _COMPAT_CHECKSUM, block_size.bit_length() - 1, 0, root_nid, inodes, 0, 0, blocks, meta_block, 0,
-            uuid, b"lambdad", incompat, 0, 0, 0, 0, 0, 0, 0, b"",
+            _MAGIC, checksum, _COMPAT_CHECKSUM, block_size.bit_length() - 1, 0, root_nid, inodes, 0, 0, blocks,
+            meta_block, 0, uuid, b"lambdad", incompat, 0, 0, 0, 0, 0, 0, 0, b"",
         ).ljust(room, b"\0")  # fmt: skip
 
     return pack(_crc32c(pack(0)))

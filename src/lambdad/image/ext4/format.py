@@ -93,9 +93,7 @@ def superblock(s: Super) -> bytes:
 def group_descriptor(
     *, block_bitmap: int, inode_bitmap: int, inode_table: int, free_blocks: int, free_inodes: int, directories: int
 ) -> bytes:
-    return _GROUP.pack(
-        block_bitmap, inode_bitmap, inode_table, free_blocks, free_inodes, directories, 0, 0, 0, 0, 0, 0
-    )
+    return _GROUP.pack(block_bitmap, inode_bitmap, inode_table, free_blocks, free_inodes, directories, 0, 0, 0, 0, 0, 0)
 
 
 def inode(

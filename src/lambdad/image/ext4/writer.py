@@ -128,14 +128,14 @@ def _geometry(tree: Tree, chunk_size: int) -> Geometry:
     def stored(tree: Tree, inode: int) -> Iterable[tuple[int, int]]:
         return _stored(tree, inode, size)
 
-    def extra(tree: Tree, inode: int) -> int:
+    def beside(tree: Tree, inode: int) -> int:
         own = 0
         if inode in tree.sparse or tree.size[inode] > ext4.INLINE_EXTENTS * ext4.EXTENT_MAX * size:
             count = sum(1 for _ in _extents(stored(tree, inode), 0))
             own = -(-count // ext4.extents_per_block(size)) if count > ext4.INLINE_EXTENTS else 0
         return own + (inode in tree.xattrs and ext4.inode_xattrs(tree.xattrs[inode]) is None)
 
-    return Geometry(size, chunk_size, stored, extra)
+    return Geometry(size, chunk_size, stored, beside)
 
 
 def _attributes_fit(xattrs: tuple[tuple[bytes, bytes], ...], size: int) -> bool:
@@ -230,9 +230,7 @@ def write_ext4(tree: Tree, plan: Ext4Plan, out: ImageOutput) -> None:
     out.flush()
 
 
-def _write_head(
-    plan: Ext4Plan, used: bytearray, numbers: bytearray, directories: array[int], out: ImageOutput
-) -> None:
+def _write_head(plan: Ext4Plan, used: bytearray, numbers: bytearray, directories: array[int], out: ImageOutput) -> None:
     """Superblock and group descriptors."""
     size, per_group, inodes = plan.block_size, plan.inodes_per_group, plan.inodes_per_group * plan.groups
     descriptors = []
@@ -277,19 +275,20 @@ def _used_blocks(tree: Tree, plan: Ext4Plan) -> bytearray:
     bits = bytearray(plan.groups * size)
     head = plan.first_block + 1 - (-plan.groups * ext4.GROUP_DESCRIPTOR // size)
     runs = [(plan.first_block, head - plan.first_block)]
+    stored = layout.geometry.stored
     for layer in layout.layers:
-        for inode in layer.data:
-            if tree.links[inode]:
-                runs.append((layout.start[inode], sum(count for _, count in layout.geometry.stored(tree, inode))))
         runs += [
-            (layout.extra_start[inode], layout.geometry.extra(tree, inode))
+            (layout.start[inode], sum(count for _, count in stored(tree, inode)))
+            for inode in layer.data
+            if tree.links[inode]
+        ]
+        runs += [
+            (layout.extra_start[inode], layout.geometry.beside(tree, inode))
             for inode in layer.extras
             if is_living(tree, inode)
         ]
     runs.append((plan.table, plan.inodes_per_group * plan.groups * ext4.INODE // size))
-    runs += [
-        place for (directory, layer), place in plan.listing.items() if _is_current(tree, directory, layer)
-    ]
+    runs += [place for (directory, layer), place in plan.listing.items() if _is_current(tree, directory, layer)]
     runs.append((plan.bitmaps, 2 * plan.groups))
     runs.append((plan.blocks, 8 * len(bits) + plan.first_block - plan.blocks))
     start = end = plan.first_block
@@ -341,7 +340,7 @@ def _record(tree: Tree, plan: Ext4Plan, inode: int) -> bytes:
     layout, block = plan.layout, plan.block_size
     size, links, flags = tree.size[inode], tree.links[inode], ext4.FLAG_EXTENTS
     extra = layout.extra_start.get(inode, 0)
-    count = layout.geometry.extra(tree, inode) if extra else 0
+    count = layout.geometry.beside(tree, inode) if extra else 0
     blocks = count
     xattrs = ext4.inode_xattrs(tree.xattrs.get(inode, ()))
     leaves = count - (xattrs is None)
@@ -381,7 +380,7 @@ def _extra_blocks(tree: Tree, layout: Layout, inode: int) -> Iterator[bytes]:
     size = layout.geometry.block_size
     xattrs = tree.xattrs.get(inode, ())
     beside = ext4.inode_xattrs(xattrs) is None
-    if layout.geometry.extra(tree, inode) > beside:
+    if layout.geometry.beside(tree, inode) > beside:
         extents = list(_extents(layout.geometry.stored(tree, inode), layout.start[inode]))
         for leaf in ext4.extent_leaves(extents, size):
             yield leaf.ljust(size, b"\0")
