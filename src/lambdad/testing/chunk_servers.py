@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,10 +85,8 @@ def run_s3(program: str) -> Iterator[S3Server]:
     )
     endpoint = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(lambda: _answers(endpoint), f"S3 on port {port}")
-        request = urllib.request.Request(f"{endpoint}/chunks", method="PUT", headers={"Authorization": _ANY_SIGNATURE})
-        with urllib.request.urlopen(request, timeout=_DEADLINE_S):
-            pass
+        _wait_for(lambda: _answers(port), f"S3 on port {port}")
+        assert _request(port, "PUT", "/chunks", {"Authorization": _ANY_SIGNATURE}) == 200
         yield S3Server(endpoint, "chunks", process)
     finally:
         process.kill()
@@ -118,11 +115,17 @@ def _pings(port: int) -> bool:
         return False
 
 
-def _answers(endpoint: str) -> bool:
+def _request(port: int, method: str, path: str, headers: dict[str, str]) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_DEADLINE_S)
     try:
-        with urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
+        connection.request(method, path, headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return _request(port, "GET", "/moto-api/", {}) > 0
+    except (OSError, http.client.HTTPException):
         return False
