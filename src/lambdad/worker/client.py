@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import assert_never
+from typing import assert_never, cast
 
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.invocation import Invocation
@@ -79,7 +79,7 @@ class WorkerClient(asyncio.Protocol):
     # -- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop has classes of its own
         transport.set_write_buffer_limits(high=64 * 1024 * 1024)
         self._transport = transport
         self._reader = FrameReader()

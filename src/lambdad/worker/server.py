@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import struct
-from typing import assert_never
+from typing import assert_never, cast
 
 from lambdad.model.environment import Code
 from lambdad.model.invocation import InvocationResult
@@ -31,7 +31,7 @@ class WorkerConnection(asyncio.Protocol):
     # -- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop has classes of its own
         uid = _peer_uid(transport.get_extra_info("socket"))
         if uid not in self._uids:
             self._log.error("worker.caller_refused", uid=uid)
