@@ -5,8 +5,6 @@ Tests that share the machine with the kernel are sensitive to its load: those th
 the end of the log names the ones that passed only then. A test that fails twice fails the run.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import json

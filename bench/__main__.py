@@ -1,0 +1,66 @@
+"""`python -m bench [--only NAME ...] [--quick]`: measure, write bench/results, print the page.
+
+Exit code 1 if a promise was missed, except with `--quick`, whose figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import plots, report
+from bench.burst import measure_burst
+from bench.cold import measure_cold
+from bench.figures import Measurement
+from bench.idle_memory import measure_memory
+from bench.setup import FULL, QUICK, Effort, Setup
+from bench.warm import measure_throughput, measure_warm
+
+BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
+    "warm": measure_warm,
+    "throughput": measure_throughput,
+    "cold": measure_cold,
+    "burst": measure_burst,
+    "memory": measure_memory,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), help="which, by default all")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: seconds instead of minutes, written nowhere")
+    options = parser.parse_args()
+    if options.quick:
+        with tempfile.TemporaryDirectory(prefix="lambdad-results-") as folder:
+            _measure(options.only, QUICK, Path(folder))
+        return 0
+    measured = _measure(options.only, FULL, report.RESULTS)
+    missed = [row.what for measurement in measured for row in measurement.rows if "miss" in row.verdict]
+    for what in missed:
+        print(f"missed: {what}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _measure(names: list[str], effort: Effort, folder: Path) -> list[Measurement]:
+    machine = report.describe_machine()
+    measured: list[Measurement] = []
+    for name in names:
+        print(f"measuring: {report.TITLES[name]} ...", flush=True)
+        with tempfile.TemporaryDirectory(prefix="lambdad-bench-") as temporary:
+            measurement = BENCHMARKS[name](Setup(Path(temporary), effort))
+        report.write_measurement(measurement, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), machine, folder)
+        print(report.render_table(measurement.rows), flush=True)
+        measured.append(measurement)
+    documents = report.read_documents(folder)
+    report.write_page(documents, folder)
+    for path in plots.draw(documents, folder):
+        print(f"drawn: {path}")
+    return measured
+
+
+if __name__ == "__main__":
+    sys.exit(main())

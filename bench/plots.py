@@ -1,0 +1,73 @@
+"""Two pictures of the results, SVG and PNG: where a cold start's time goes, and latency by percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bench.cold import PHASES, WAYS
+from bench.figures import percentile
+
+_PERCENTILES = [*range(1, 100), 99.5, 99.9]
+_COLOURS = ("#8d99ae", "#2a6f97", "#61a5c2", "#e09f3e", "#9e2a2b")
+
+
+def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+    """Draw what the documents of `bench.report` have the samples for. Returns the files."""
+    written: list[Path] = []
+    for document in documents:
+        match document["name"]:
+            case "cold":
+                written += _save(_draw_phases(document["samples"]), folder / "cold-start")
+            case "warm":
+                written += _save(_draw_latency(document["samples"]), folder / "latency")
+            case _:
+                continue
+    return written
+
+
+def _draw_phases(samples: Mapping[str, Sequence[float]]) -> Figure:
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for way in reversed(WAYS):
+        left = 0.0
+        for phase, colour in zip(PHASES, _COLOURS, strict=True):
+            width = percentile(samples[f"{way}: {phase}"], 50)
+            axes.barh(way, width, left=left, color=colour, label=phase if way == "zygote" else None)
+            left += width
+        axes.text(left, way, f"  {percentile(samples[f'{way}: waited'], 50):.1f} ms", va="center")
+    axes.set_xlabel("milliseconds (medians; the number is what the caller waited)")
+    axes.set_title("Cold start of a small Python function, in phases", loc="left")
+    axes.margins(x=0.12)
+    axes.legend(ncols=len(PHASES), frameon=False, loc="upper right")
+    _plain(axes)
+    return figure
+
+
+def _draw_latency(samples: Mapping[str, Sequence[float]]) -> Figure:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, series), colour in zip(samples.items(), ("#8d99ae", "#2a6f97", "#e09f3e"), strict=False):
+        axes.plot(_PERCENTILES, [percentile(series, share) for share in _PERCENTILES], label=name, color=colour)
+    axes.set_xlabel("percentile")
+    axes.set_ylabel("milliseconds")
+    axes.set_yscale("log")
+    axes.set_title("Warm invoke, one client", loc="left")
+    axes.legend(frameon=False)
+    _plain(axes)
+    return figure
+
+
+def _plain(axes: Any) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
+    figure.savefig(paths[0], metadata={"Date": None})
+    figure.savefig(paths[1], dpi=150)
+    return paths
