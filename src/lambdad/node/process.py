@@ -34,8 +34,6 @@ def main(arguments: list[str]) -> int:
     set_parent_death_signal(signal.SIGTERM)  # after the change of user, which clears it
     if os.getppid() != parent:
         return 1  # it died before it could be watched
-    if role == "worker":
-        os.umask(0o027)  # function logs are for the API's group, nothing of the worker is for the world
     log = configure(config.log_level, as_json=config.json_logs, name=role)
 
     def ready() -> None:

@@ -130,16 +130,16 @@ class EnvironmentDriver:
         return self._machine.is_available
 
     def start(self) -> None:
-        self._machine.start(self._loop.time())
+        self._machine.start(time.monotonic())
 
     def invoke(self, invocation: Invocation) -> None:
         self.uses += 1
         self._thaw()
-        self._machine.invoke(self._loop.time(), invocation)
+        self._machine.invoke(time.monotonic(), invocation)
 
     def stop(self) -> None:
         self._thaw()
-        self._machine.stop(self._loop.time())
+        self._machine.stop(time.monotonic())
 
     def freeze(self) -> None:
         """Give no CPU to an idle sandbox until it is needed."""
@@ -179,20 +179,20 @@ class EnvironmentDriver:
                 self._provision = await self._host.provision(self.spec, self._log.stream, self._timings)
             if self._dying:
                 await asyncio.wait(set(self._dying))
-            before = self._loop.time()
+            before = time.monotonic()
             sandbox = await self._host.driver.launch(
                 f"{self.id}-{generation}", self._provision.sandbox_spec, self._provision.volume
             )
-            self._timings["sandbox"] = (self._loop.time() - before) * 1000
+            self._timings["sandbox"] = (time.monotonic() - before) * 1000
         except StartError as error:
             if generation == self._generation:
-                self._machine.launch_failed(self._loop.time(), error.kind, str(error))
+                self._machine.launch_failed(time.monotonic(), error.kind, str(error))
             return
         except (SandboxError, ProvisionError, OSError) as error:
             self._host.log.error("sandbox.failed", environment=self.id, function=self.spec.arn, error=str(error))
             if generation == self._generation:
                 code = error.code if isinstance(error, ProvisionError) else "ServiceException"
-                self._machine.launch_refused(self._loop.time(), code, str(error))
+                self._machine.launch_refused(time.monotonic(), code, str(error))
             return
         finally:
             if sandbox is None and self.phase is Phase.GONE:
@@ -210,7 +210,7 @@ class EnvironmentDriver:
         self._api = RuntimeApi(_Events(self, generation))
         self._server = server = HttpServer(self._api.handle, LIMITS, self._loop)
         self._start_reading()
-        self._machine.launched(self._loop.time())
+        self._machine.launched(time.monotonic())
         await server.listen(sandbox.listener)
         if generation != self._generation:
             server.abort()
@@ -270,7 +270,7 @@ class EnvironmentDriver:
         self._host.reply(self, result)
 
     def _became_idle(self) -> None:
-        self.idle_since = self._loop.time()
+        self.idle_since = time.monotonic()
         self._host.became_idle(self)
 
     def set_timer(self, seconds: float) -> None:
@@ -285,7 +285,7 @@ class EnvironmentDriver:
 
     def _time_is_up(self) -> None:
         self._timer = None
-        self._machine.timer(self._loop.time())
+        self._machine.timer(time.monotonic())
 
     def log_start(self, invocation: Invocation) -> None:
         self._log.start(invocation)
@@ -333,26 +333,26 @@ class EnvironmentDriver:
         usage = sandbox.usage()
         self._memory_peak = max(self._memory_peak, usage.memory_peak)
         self._machine.exited(
-            self._loop.time(),
+            time.monotonic(),
             clean=status.code == 0,
             description=status.describe(),
             out_of_memory=status.signal == 9 and usage.oom_kills > 0,
         )
 
     def runtime_ready(self) -> None:
-        self._machine.ready(self._loop.time())
+        self._machine.ready(time.monotonic())
 
     def runtime_init_failed(self, payload: bytes, error_type: str) -> None:
-        self._machine.init_failed(self._loop.time(), payload, error_type)
+        self._machine.init_failed(time.monotonic(), payload, error_type)
 
     def runtime_responded(self, payload: bytes) -> None:
-        self._machine.responded(self._loop.time(), payload)
+        self._machine.responded(time.monotonic(), payload)
 
     def runtime_errored(self, payload: bytes, error_type: str) -> None:
-        self._machine.errored(self._loop.time(), payload, error_type)
+        self._machine.errored(time.monotonic(), payload, error_type)
 
     def runtime_response_too_large(self) -> None:
-        self._machine.response_too_large(self._loop.time())
+        self._machine.response_too_large(time.monotonic())
 
     # -- output and memory
 
@@ -386,7 +386,7 @@ class EnvironmentDriver:
         return True
 
     def _sample_memory(self, sandbox: Sandbox) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         if now - self._memory_read_at >= MEMORY_SAMPLE_S:
             self._memory_read_at = now
             self._memory_peak = max(self._memory_peak, sandbox.usage().memory_peak)

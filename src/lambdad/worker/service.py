@@ -6,6 +6,7 @@ One service serves one caller at a time; when the caller leaves, its environment
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -176,7 +177,7 @@ class WorkerService:
         """Tick until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
-            self.tick(self.loop.time())
+            self.tick(time.monotonic())
 
     def tick(self, now: float) -> None:
         self._ticks += 1
