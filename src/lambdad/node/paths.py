@@ -46,6 +46,7 @@ class Paths:
     def make_state(self) -> None:
         """The directories of the API process."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.blobs.mkdir(mode=0o700, exist_ok=True)
 
     def make_worker(self) -> None:
         """The directories of the worker."""
