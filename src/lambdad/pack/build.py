@@ -41,7 +41,10 @@ from lambdad.pack.smoke import SmokeRunner
 from lambdad.pack.target import ENVIRONMENT, LIBRARY_PATH, Arch
 from lambdad.pack.wheels import fetch_wheels, unpack_wheel, wheel_files
 
-RULES = 1
+_LIVE = ("/proc/", "/dev/", "/tmp/", "/run/", "/var/task/", "/var/runtime/")
+"""Where links may lead although nothing is there yet."""
+
+RULES = 2
 """Counts changes of how layers are made; part of every stage's digest."""
 
 
@@ -182,6 +185,7 @@ class Builder:
             facts |= place_files(wanted.files, self.directory, tree)
             if last:
                 notes += self._prune(stage.name, tree)
+            notes += self._drop_dead_links(tree)
             self.progress.step(stage.name, "list")
             files = scan_tree(tree, facts)
             linked = check_linkage(self.resolver(tree), list(self.base.root(tree).walk("/opt")))
@@ -236,6 +240,19 @@ class Builder:
             _remove(tree, found)
             notes.append(f"{len(found)} programs and libraries that no entry point reaches were left out")
         return notes
+
+    def _drop_dead_links(self, tree: Path) -> list[str]:
+        """Links to packages that are only suggested, or to what was left out, lead nowhere and help nobody."""
+        root = self.base.root(tree)
+        dead = {
+            str(path.relative_to(tree))
+            for path in sorted(tree.rglob("*"))
+            if path.is_symlink()
+            and not str(path.readlink()).startswith(_LIVE)
+            and root.lookup(f"/opt/{path.relative_to(tree)}") is None
+        }
+        _remove(tree, dead)
+        return [f"{len(dead)} links that lead nowhere were left out"] if dead else []
 
     def _manifest(
         self,

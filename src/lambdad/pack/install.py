@@ -22,7 +22,7 @@ from pathlib import Path
 from lambdad.pack.base import Base, copy_base
 from lambdad.pack.errors import PackError
 from lambdad.pack.process import ToolFailed, clean_environment, find_tool, run_tool, tool_output
-from lambdad.pack.relocate import canonical
+from lambdad.pack.relocate import BEGINNING, canonical
 from lambdad.pack.target import Arch, arch_named
 
 _DPKG = """
@@ -53,7 +53,8 @@ DROPPED = (
     "usr/lib/sysusers.d", "usr/lib/udev", "var/lib/dpkg", "var/lib/apt", "var/lib/systemd", "var/lib/ucf", "var/cache",
     "var/log", "etc/systemd", "etc/init.d", "etc/rc0.d", "etc/rc1.d", "etc/rc2.d", "etc/rc3.d", "etc/rc4.d",
     "etc/rc5.d", "etc/rc6.d", "etc/rcS.d", "etc/cron.d", "etc/cron.daily", "etc/cron.hourly", "etc/cron.weekly",
-    "etc/logrotate.d", "etc/default", "etc/bash_completion.d", "etc/apparmor.d", "etc/ufw", "etc/ld.so.cache",
+    "etc/logrotate.d", "etc/mtab", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/.pwd.lock",
+    "srv", "etc/default", "etc/bash_completion.d", "etc/apparmor.d", "etc/ufw", "etc/ld.so.cache",
     "run", "tmp", "dev", "proc", "sys", "root", "home",
 )  # fmt: skip
 """What a layer never carries: documentation, other systems' integration, caches that embed times, dpkg's state."""
@@ -82,6 +83,8 @@ class Installed:
     altered: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     library_directories: list[str] = field(default_factory=list)
+    foreign: frozenset[str] = frozenset()
+    """The first characters of paths that the base has, for strings that a compiler cut off."""
 
 
 def can_run_scripts(arch: Arch) -> bool:
@@ -188,7 +191,7 @@ def file_owners(info: Path) -> dict[str, str]:
 
 def differences(base: Base, tree: Path, owners: Mapping[str, str]) -> Installed:
     """What is in `tree` and not, or not the same, in `base`."""
-    found = Installed()
+    found = Installed(foreign=frozenset(path[:BEGINNING] for path in _shallow_paths(base.rootfs)))
     for origin, host, mode in _walk(tree, tree):
         relative = origin.lstrip("/")
         if any(relative == dropped or relative.startswith(dropped + "/") for dropped in DROPPED):
@@ -216,6 +219,14 @@ def differences(base: Base, tree: Path, owners: Mapping[str, str]) -> Installed:
     if found.altered:
         found.warnings.append(f"the packages changed files of the base, which a layer cannot: {_few(found.altered)}")
     return found
+
+
+def _shallow_paths(rootfs: Path) -> Iterator[str]:
+    """Paths of the base, no deeper than eight characters can name."""
+    for top in ("usr", "etc", "var"):
+        for pattern in ("*", "?/*", "??/*"):
+            for path in (rootfs / top).glob(pattern):
+                yield f"/{path.relative_to(rootfs)}"
 
 
 def _walk(tree: Path, here: Path) -> Iterator[tuple[str, Path, int]]:

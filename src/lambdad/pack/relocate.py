@@ -16,6 +16,8 @@ _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _TOKEN = re.compile(rb"(?<![\w.])/(?:usr|etc|var)/[\w.+@~%=,\-][\w.+@~%=,\-/]{0,1000}")
 _IMMEDIATE = re.compile(rb"[\x48\x49][\xb8-\xbf](/(?:usr|etc|var)/[\w.+\-]{3})")
 """REX.W MOV r64, imm64: how compilers inline the beginning of a short string."""
+BEGINNING = 8
+"""How many bytes of a path such an instruction holds."""
 _BARE = re.compile(rb"(?<=\0)/usr(?=/?\0)")
 _LOOSE_END = ".,=%~+-/"
 
@@ -55,10 +57,15 @@ class Mapping:
 
 
 class Ownership:
-    """Which paths of the old world the layer owns. owned: canonical paths that are in the layer and not in the base."""
+    """Which paths of the old world the layer owns.
 
-    def __init__(self, owned: Iterable[str]) -> None:
+    owned: canonical paths that are in the layer and not in the base; foreign: the first `BEGINNING` characters of
+    paths that the base has.
+    """
+
+    def __init__(self, owned: Iterable[str], foreign: frozenset[str] = frozenset()) -> None:
         self._owned = frozenset(owned)
+        self._beginnings = frozenset(path[:BEGINNING] for path in self._owned) - foreign
 
     def owns(self, path: str) -> bool:
         """Whether `path` or a directory above it is owned."""
@@ -73,8 +80,8 @@ class Ownership:
         return False
 
     def starts(self, beginning: str) -> bool:
-        """Whether some owned path starts with these characters."""
-        return any(path.startswith(beginning) for path in self._owned)
+        """Whether some owned path starts with these `BEGINNING` characters, and none of the base."""
+        return beginning in self._beginnings
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ class Arch:
     """One processor, under the names that everybody calls it by.
 
     lambda_name: in the Lambda API; debian, wheel, npm: in those registries; machine: ELF's `e_machine`;
-    multiarch: Debian's directory of shared objects; hwcaps: `glibc-hwcaps` levels, best first.
+    multiarch: Debian's directory of shared objects; hwcaps: `glibc-hwcaps` levels, best first;
+    page_size: bytes, the largest that kernels of this processor use.
     """
 
     lambda_name: str
@@ -46,6 +47,7 @@ class Arch:
     multiarch: str
     interpreter: str
     hwcaps: tuple[str, ...]
+    page_size: int
 
     @property
     def system_directories(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ X86_64 = Arch(
     multiarch="x86_64-linux-gnu",
     interpreter="/lib64/ld-linux-x86-64.so.2",
     hwcaps=("x86-64-v4", "x86-64-v3", "x86-64-v2"),
+    page_size=4_096,
 )
 ARM64 = Arch(
     lambda_name="arm64",
@@ -77,6 +80,7 @@ ARM64 = Arch(
     multiarch="aarch64-linux-gnu",
     interpreter="/lib/ld-linux-aarch64.so.1",
     hwcaps=(),
+    page_size=65_536,
 )
 ARCHES: Mapping[str, Arch] = {arch.lambda_name: arch for arch in (X86_64, ARM64)}
 
