@@ -93,7 +93,10 @@ class CgroupTree:
 
     def existing(self) -> list[Cgroup]:
         """The groups that are there, whoever made them."""
-        names = {entry.name for base in self._bases() if base.is_dir() for entry in os.scandir(base) if entry.is_dir()}
+        names: set[str] = set()
+        for base in self._bases():
+            with contextlib.suppress(OSError):
+                names |= {entry.name for entry in os.scandir(base) if entry.is_dir()}
         return [self._group(name) for name in sorted(names)]
 
     def remove(self) -> None:
@@ -178,12 +181,20 @@ class Cgroup:
     def limit_cpu(self, cpus: float | None) -> None:
         """Share of CPU time, 1.0 is one whole CPU; None lifts the limit."""
         quota = None if cpus is None else max(_QUOTA_MIN_US, int(cpus * CPU_PERIOD_US))
-        if self._versions.get(CPU) == 1:
-            if quota is not None:
-                self._write(CPU, "cpu.cfs_period_us", str(CPU_PERIOD_US))
-            self._write(CPU, "cpu.cfs_quota_us", "-1" if quota is None else str(quota))
-        elif CPU in self._versions:
-            self._write(CPU, "cpu.max", f"{'max' if quota is None else quota} {CPU_PERIOD_US}")
+        try:
+            if self._versions.get(CPU) == 1:
+                if quota is not None:
+                    self._write(CPU, "cpu.cfs_period_us", str(CPU_PERIOD_US))
+                self._write(CPU, "cpu.cfs_quota_us", "-1" if quota is None else str(quota))
+            elif CPU in self._versions:
+                self._write(CPU, "cpu.max", f"{'max' if quota is None else quota} {CPU_PERIOD_US}")
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # version 1, and a group above ours has a smaller quota: that one holds
+                raise
+
+    def controls(self, controller: str) -> bool:
+        """Whether this host lets us use `controller`."""
+        return controller in self._versions
 
     def freeze(self) -> None:
         """Stop every process in it; the kernel does so in its own time."""

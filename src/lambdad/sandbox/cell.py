@@ -15,8 +15,9 @@ import signal
 import socket
 from collections.abc import Sequence
 
+from lambdad.linux import cgroup, process
 from lambdad.linux.cgroup import Cgroup
-from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError
+from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError, Usage
 from lambdad.sandbox.packets import PacketReader, packet_pair
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Cell:
     """group: the control group that its processes join. launcher: where the request goes.
 
     ready: resolves when it can be started; fails with SandboxError.
-    exited: resolves when the runtime process has ended. removed: when everything has.
+    exited: resolves when the runtime process has ended. removed: when everything has. is_killed: from then on.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, group: Cgroup, launcher: PacketReader) -> None:
@@ -47,7 +48,7 @@ class Cell:
         self._runtime_pidfd = -1
         self._started: asyncio.Future[None] | None = None
         self._is_going = False
-        self._is_killed = False
+        self.is_killed = False
         self._is_handed_over = False
         self._attempts = 0
         control, control_theirs = packet_pair()
@@ -70,7 +71,7 @@ class Cell:
     @property
     def is_usable(self) -> bool:
         """Ready and not started, with its processes alive."""
-        return self.ready.done() and not self._is_killed and self._started is None and not self.exited.done()
+        return self.ready.done() and not self.is_killed and self._started is None and not self.exited.done()
 
     def start(self, orders: bytes, fds: Sequence[int]) -> asyncio.Future[None]:
         """Send the runtime process on its way. Fails with StartError or SandboxError."""
@@ -94,11 +95,41 @@ class Cell:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._runtime_pidfd, number)
 
+    def freeze(self) -> None:
+        """Stop everything inside; nothing if it is being killed."""
+        if self.is_killed:
+            return
+        if self.group.controls(cgroup.FREEZER):
+            with contextlib.suppress(FileNotFoundError):
+                self.group.freeze()
+        else:
+            self._tell_init(b"stop")
+
+    def thaw(self) -> None:
+        if self.is_killed:
+            return
+        if self.group.controls(cgroup.FREEZER):
+            with contextlib.suppress(FileNotFoundError):
+                self.group.thaw()
+        else:
+            self._tell_init(b"continue")
+
+    def usage(self) -> Usage:
+        """What it used, as far as this host counts."""
+        counters = self.group.counters()
+        peak, current, cpu = counters.memory_peak, counters.memory_current, counters.cpu
+        pid = 0 if self._runtime_pidfd < 0 or self.exited.done() else process.pid_of(self._runtime_pidfd)
+        if pid and not self.group.controls(cgroup.MEMORY):
+            peak, current = process.memory_of(pid)
+        if pid and not self.group.controls(cgroup.ACCOUNT):
+            cpu = process.cpu_of(pid)
+        return Usage(peak, current, cpu, counters.oom_kills)
+
     def kill(self) -> None:
         """End everything inside, then free what it held. Idempotent."""
-        if self._is_killed:
+        if self.is_killed:
             return
-        self._is_killed = True
+        self.is_killed = True
         self.group.let_run()
         if self._init_pidfd < 0:
             # Not forked yet, or never: whoever is in the middle of it finds its socket closed and ends.
@@ -106,6 +137,10 @@ class Cell:
             return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+
+    def _tell_init(self, word: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._control.send(word)
 
     def _on_control(self, data: bytes, fds: list[int]) -> None:
         word, _, rest = data.partition(b" ")
@@ -156,7 +191,7 @@ class Cell:
             self._init_pidfd = -1
         self._fail("process 1 of a cell ended")
         self._resolve_exit(_KILLED)
-        self._is_killed = True
+        self.is_killed = True
         self._control.close()
         self._launch.close()
         if self._runtime_pidfd >= 0:

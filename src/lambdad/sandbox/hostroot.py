@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambdad.sandbox.identity import GROUP, USER
 from lambdad.sandbox.spec import Bind
 
-USER, GROUP = 993, 990
-"""Ids of the function's processes inside, as on AWS."""
 USER_NAME = "sbx_user1051"
 
 _TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")

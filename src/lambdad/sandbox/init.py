@@ -44,9 +44,10 @@ MNT_DETACH = 2
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC = 1, 2, 4, 8
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
-PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 22, 24, 38, 47
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 4, 22, 24, 36
+PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 38, 47
 CAP_KILL, CAP_SETGID, CAP_SETUID = 5, 6, 7
-RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
+RLIMIT_DATA, RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 2, 4, 6, 7
 OOM_SCORE = "500"
 
 ON_ARM = os.uname().machine == "aarch64"
@@ -145,12 +146,12 @@ def set_capabilities(permitted: int) -> None:
     check(libc.syscall(SYS_CAPSET, header, (ctypes.c_uint32 * 6)(permitted, permitted, 0, 0, 0, 0)), "capset")
 
 
+class Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
 def set_filter(program: bytes) -> None:
     """No new privileges, then the seccomp program, for good."""
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     # Optional only for a kernel without seccomp: the driver then says so in its weaknesses and sends no program.
     if program:
@@ -223,6 +224,10 @@ def stage(where: str, kit: list[tuple[str, bool]], has_root: bool) -> None:
         bind(source, target)
         restrict(target, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV)
     make_devices(f"{where}/dev", has_root)
+    if not has_root:
+        # A user namespace may mount /proc only where one is seen already; the cells leave this one behind.
+        os.mkdir(f"{where}/proc", 0o755)
+        bind("/proc", f"{where}/proc")
     restrict(where, ATTR_RDONLY, 0)
     enter_root(where)
 
@@ -252,31 +257,42 @@ def make_mount_point(path: str, is_directory: bool) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
 
 
-def launch_cells(driver: _socket.socket, own_pids: int, config: dict[str, Any]) -> Step:
+def launch_cells(driver: _socket.socket, own_pids: int | None, config: dict[str, Any]) -> Step:
     """Fork a cell for each request. Returns in the cells only, what they are to do next."""
     while True:
         data, fds = receive(driver)
         if not data:
             os._exit(0)
         control = _socket.socket(fileno=fds[0])
-        try:
-            # A child of this process only is moved, and only to a namespace that is made from our own.
-            check(libc.setns(own_pids, CLONE_NEWPID), "setns")
-            unshare(CLONE_NEWPID)
-            pid = os.fork()
-        except OSError as error:
-            control.send(b"error " + describe(error))
-        else:
-            if pid == 0:
-                driver.detach()
-                keep_only(fds)
-                return lambda: run_init(control, fds[1], fds[2:], config)
-            pidfd = os.pidfd_open(pid)
-            send(control, b"forked", [pidfd])
-            os.close(pidfd)
+        if fork_cell(control, own_pids):
+            driver.detach()
+            keep_only(fds)
+            return lambda: run_init(control, fds[1], fds[2:], config)
         control.close()
         for fd in fds[1:]:
             os.close(fd)
+
+
+def fork_cell(control: _socket.socket, own_pids: int | None) -> bool:
+    """Fork process 1 of a new pid namespace; True in it."""
+    try:
+        if own_pids is not None:
+            # `unshare` acts on the next children, once; this undoes it for the next time.
+            check(libc.setns(own_pids, CLONE_NEWPID), "setns")
+        elif os.fork():
+            return False  # without root there is no way back from `unshare`: a helper goes
+        unshare(CLONE_NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            return True
+        pidfd = os.pidfd_open(pid)
+        send(control, b"forked", [pidfd])
+        os.close(pidfd)
+    except OSError as error:
+        control.send(b"error " + describe(error))
+    if own_pids is None:
+        os._exit(0)
+    return False
 
 
 # Process 1 of a cell
@@ -381,8 +397,19 @@ def attend(control: _socket.socket, channel: _socket.socket, runtime: int, progr
                 maps, _ = receive(channel)
                 if maps:
                     map_users(channel, runtime, marshal.loads(maps), program)
-            elif not control.recv(1):
-                return
+            else:
+                word = control.recv(16)
+                if not word:
+                    return
+                stop_or_continue(word)
+
+
+def stop_or_continue(word: bytes) -> None:
+    """What stands in for a freezer: everything in here but this process, at once."""
+    try:
+        os.kill(-1, _signal.SIGSTOP if word == b"stop" else _signal.SIGCONT)
+    except ProcessLookupError:
+        pass
 
 
 def signal_descriptor() -> int:
@@ -470,7 +497,8 @@ def arrange(orders: dict[str, Any], fds: list[int]) -> None:
     check(libc.sethostname(name, len(name)), "sethostname")
     set_limit(RLIMIT_CORE, 0)
     set_limit(RLIMIT_NOFILE, orders["files"])
-    set_limit(RLIMIT_NPROC, orders["pids"])
+    if orders["data"]:
+        set_limit(RLIMIT_DATA, orders["data"])
     write_file("/proc/self/oom_score_adj", OOM_SCORE)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -498,6 +526,8 @@ def give_up_rights(channel: _socket.socket, orders: dict[str, Any]) -> None:
     channel.send(marshal.dumps(orders["maps"], 2))
     if not channel.recv(16):
         raise OSError("the cell's init is gone")
+    # Set any earlier it would bind the user outside, whose processes are those of all sandboxes.
+    set_limit(RLIMIT_NPROC, orders["pids"])
     user, group = orders["ids"]
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
@@ -543,9 +573,10 @@ def main() -> None:
         config["entry"] = load_entry(config["entry"], config["path"]) if config["entry"] else None
         if config["maps"]:
             enter_own_user_namespace(config["maps"])
-        own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        own_pids = None if config["maps"] else os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         stage(config["stage"], config["kit"], not config["maps"])
         _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+        check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
         driver.send(b"error " + describe(error))

@@ -2,7 +2,8 @@
 
 It takes the slow system calls off the worker's event loop, sees the host's mounts as they are now (the launchers do
 not), and without root it holds the user namespace that may mount at all. Run as `python -m lambdad.sandbox.mounter FD
-DIRECTORY`; ends when the other end of FD is closed. Requests and answers are JSON packets, mounts are descriptors.
+DIRECTORY [UID_MAP GID_MAP]`; ends when the other end of FD is closed. Requests and answers are JSON packets, mounts
+are descriptors.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ class Mounter:
                 directories += [target for target, kind in zip(request["targets"], kinds, strict=True) if kind]
                 files = [target for target, kind in zip(request["targets"], kinds, strict=True) if not kind]
                 fds.insert(0, mounts.root_with_mount_points(request["root"], directories, files))
-            fds.append(self._stores[request["volume"]].mount())
+            store = self._stores.get(request["volume"])
+            if store is None:
+                raise ValueError("the volume went away with an earlier mounter")
+            fds.append(store.mount())
         except (OSError, ValueError):
             for fd in fds:
                 os.close(fd)
@@ -85,13 +89,12 @@ def serve(connection: socket.socket, mounter: Mounter) -> None:
             os.close(fd)
 
 
-def enter_user_namespace(inside: tuple[int, int]) -> None:
+def enter_user_namespace(maps: tuple[str, str]) -> None:
     """Without root: become the one user of a user namespace, with mounts of its own that follow the host's."""
-    user, group = os.geteuid(), os.getegid()
     syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{inside[0]} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{inside[1]} {group} 1")
+    Path("/proc/self/uid_map").write_text(maps[0])
+    Path("/proc/self/gid_map").write_text(maps[1])
     syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
 
 
@@ -100,8 +103,8 @@ def main(arguments: list[str]) -> None:
     directory = Path(arguments[2])
     # A worker that is stopped from a terminal ends its mounter by closing the connection, when it is done with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.geteuid() != 0:
-        enter_user_namespace((int(arguments[3]), int(arguments[4])))
+    if len(arguments) > 3:
+        enter_user_namespace((arguments[3], arguments[4]))
     with connection:
         serve(connection, Mounter(directory, directory / "volumes"))
 

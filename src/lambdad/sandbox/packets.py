@@ -16,6 +16,8 @@ from typing import Any
 
 MESSAGE_MAX = 192 * 1024
 _DESCRIPTORS_MAX = 64
+_GONE = "the process that makes mounts has ended"
+_IN_FLIGHT_MAX = 8
 _SPACE = socket.CMSG_SPACE(4 * _DESCRIPTORS_MAX)
 
 OnPacket = Callable[[bytes, list[int]], None]
@@ -45,6 +47,10 @@ class PacketReader:
         """Raises OSError; BlockingIOError if the other side reads too slowly."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self._socket.sendmsg([data], rights)
+
+    @property
+    def is_closed(self) -> bool:
+        return not self._is_open
 
     def close(self) -> None:
         if self._is_open:
@@ -91,6 +97,9 @@ class Requests:
         A caller that is cancelled loses its answer: the descriptors are then closed here.
         """
         future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
+        if self.is_closed:
+            future.set_exception(ConnectionError(_GONE))
+            return future
         self._waiting.append(future)
         self._backlog.append(json.dumps(request).encode())
         self._flush()
@@ -100,9 +109,14 @@ class Requests:
         self._reader.close()
         self._fail()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether either side has closed."""
+        return self._reader.is_closed
+
     def _flush(self) -> None:
         # Few at a time: the socket's buffer holds them all, and none is ever refused.
-        while self._backlog and self._in_flight < 8:
+        while self._backlog and self._in_flight < _IN_FLIGHT_MAX:
             try:
                 self._reader.send(self._backlog[0])
             except OSError:
@@ -128,5 +142,5 @@ class Requests:
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
-                future.set_exception(ConnectionError("the mounter is gone"))
+                future.set_exception(ConnectionError(_GONE))
         self._backlog.clear()

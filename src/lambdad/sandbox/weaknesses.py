@@ -1,0 +1,38 @@
+"""The walls that a host cannot give, as sentences for its operator: what is missing, and what would give it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lambdad.linux import cgroup
+
+_GIVE_GROUPS = (
+    "run as root, or give this user control groups (version 2: `systemd-run --user --scope -p Delegate=yes ...`)"
+)
+
+_WITHOUT_CONTROLLER = {
+    cgroup.MEMORY: "Memory is limited for each process (RLIMIT_DATA), not for the sandbox as a whole: ",
+    cgroup.CPU: "CPU time is not limited: ",
+    cgroup.PIDS: "The number of processes is limited for each user id only (RLIMIT_NPROC): ",
+    cgroup.FREEZER: "Idle sandboxes are stopped by SIGSTOP, which their processes may see: ",
+}
+
+
+def describe_weaknesses(
+    *, has_root: bool, missing_controllers: Sequence[str], why_in_memory: str, has_seccomp: bool
+) -> tuple[str, ...]:
+    """why_in_memory: why /tmp cannot be a disk; empty if it is one."""
+    found = [text + _GIVE_GROUPS for name, text in _WITHOUT_CONTROLLER.items() if name in missing_controllers]
+    if not has_root:
+        found.append(
+            "All sandboxes have the worker's own user on the host: only namespaces stand between them and its files; "
+            "run as root to give each a user of its own"
+        )
+    if why_in_memory:
+        found.append(
+            f"/tmp is kept in memory ({why_in_memory}): what a function writes to it takes the host's memory; "
+            "run as root with /dev/loop-control and ext4"
+        )
+    if not has_seccomp:
+        found.append("System calls are not filtered: use a kernel with CONFIG_SECCOMP_FILTER")
+    return tuple(found)
