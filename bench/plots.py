@@ -31,7 +31,7 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
 
 def _draw_phases(samples: Mapping[str, Sequence[float]]) -> Figure:
     figure = Figure(figsize=(8, 2.6), layout="constrained")
-    axes = figure.subplots()
+    axes: Any = figure.subplots()
     for way in reversed(WAYS):
         left = 0.0
         for phase, colour in zip(PHASES, _COLOURS, strict=True):
@@ -49,7 +49,7 @@ def _draw_phases(samples: Mapping[str, Sequence[float]]) -> Figure:
 
 def _draw_latency(samples: Mapping[str, Sequence[float]]) -> Figure:
     figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
+    axes: Any = figure.subplots()
     for (name, series), colour in zip(samples.items(), ("#8d99ae", "#2a6f97", "#e09f3e"), strict=False):
         axes.plot(_PERCENTILES, [percentile(series, share) for share in _PERCENTILES], label=name, color=colour)
     axes.set_xlabel("percentile")
