@@ -90,9 +90,9 @@ def _end_of_data(data: bytes) -> int:
 
     Comparing with zeros is 20 times faster than looking at each byte, so the place is found by halving.
     """
-    if data[-BLOCK_SIZE:].strip(b"\0"):
-        return len(data)
     blocks = -(-len(data) // BLOCK_SIZE)
+    if data[max(0, blocks - 1) * BLOCK_SIZE :].strip(b"\0"):
+        return len(data)
     view, zeros = memoryview(data), memoryview(bytes(len(data)))
     low, high = 0, blocks
     while low < high:
