@@ -45,7 +45,7 @@ class Wanted:
 
 @app.command()
 def deploy(
-    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Directory of the function.")] = None,
+    directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="Directory of the function.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the function. Default: that of the directory.")] = None,
     runtime: Annotated[str | None, typer.Option(help="Such as python3.12. Default: guessed from the files.")] = None,
     handler: Annotated[str | None, typer.Option(help="Such as app.handler. Default: guessed from the files.")] = None,

@@ -34,6 +34,8 @@ COMMANDS = (
     Entry("logs", "lambdad.cli.logs", "Show what a function has logged."),
     Entry("ls", "lambdad.cli.ls", "List functions."),
     Entry("rm", "lambdad.cli.rm", "Delete a function or one of its versions."),
+    Entry("layer", "lambdad.cli.layer", "Build, check and publish layers."),
+    Entry("base", "lambdad.cli.base", "Make and compare root file systems that look like Lambda's."),
     Entry("version", "lambdad.cli.version", "Print the version."),
 )
 
@@ -55,7 +57,9 @@ class _LazyGroup(TyperGroup):
 
 def _load(name: str | None) -> Any:
     entry = next(entry for entry in COMMANDS if entry.name == name)
-    command = typer.main.get_command(importlib.import_module(entry.module).app)
+    loaded: typer.Typer = importlib.import_module(entry.module).app
+    is_group = len(loaded.registered_commands) > 1 or bool(loaded.registered_groups)
+    command = typer.main.get_group(loaded) if is_group else typer.main.get_command(loaded)
     command.name = entry.name
     return command
 
