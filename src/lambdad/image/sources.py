@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from lambdad.image.blob import read_layer
@@ -79,7 +80,7 @@ class _DirectoryFiles:
             raise ImageNotFound(f"{self._path} has no file {name}: it is no complete OCI layout") from None
 
     def has(self, name: str) -> bool:
-        return os.path.isfile(os.path.join(self._path, name))
+        return Path(self._path, name).is_file()
 
 
 class _Section(io.RawIOBase):
@@ -136,7 +137,10 @@ class _ArchiveFiles:
 
 
 class OciLayoutSource:
-    """An OCI image layout: the directory that `skopeo copy … oci:` and `umoci` make. name: its tag; None: the only one."""
+    """An OCI image layout: the directory that `skopeo copy … oci:` and `umoci` make.
+
+    name: its tag; None: the only one.
+    """
 
     def __init__(self, path: str, name: str | None = None) -> None:
         self._path = path
@@ -159,11 +163,9 @@ class ArchiveSource:
 
     @contextmanager
     def open(self, platform: Platform, limits: Limits) -> Iterator[OpenImage]:
-        try:
-            file = open(self._path, "rb")
-        except FileNotFoundError:
-            raise ImageNotFound(f"there is no image archive {self._path}") from None
-        with file:
+        if not Path(self._path).is_file():
+            raise ImageNotFound(f"there is no image archive {self._path}")
+        with open(self._path, "rb") as file:
             files = _ArchiveFiles(self._path, file)
             if files.has("index.json"):
                 yield _open_layout(files, self._path, self._name, platform, limits)
@@ -184,7 +186,7 @@ class DirectorySource:
         def layer() -> Iterator[LayerReader]:
             yield DirectoryReader(self._path, limits)
 
-        if not os.path.isdir(self._path):
+        if not Path(self._path).is_dir():
             raise ImageNotFound(f"there is no directory {self._path}")
         yield OpenImage(None, ImageConfig(platform, self._runtime, ()), (layer,))
 
