@@ -94,7 +94,7 @@ class NativeDriver:
     prepared: cells that are kept ready for each zygote, and as many for programs.
     """
 
-    def __init__(self, state_dir: Path, *, zygotes: Sequence[ZygoteSpec], prepared: int = 2) -> None:
+    def __init__(self, state_dir: Path, *, zygotes: Sequence[ZygoteSpec] = (), prepared: int = 2) -> None:
         self.weaknesses: tuple[str, ...] = ()
         self._state_dir = state_dir.absolute()
         self._zygotes = {zygote.name: zygote for zygote in zygotes}
@@ -118,6 +118,23 @@ class NativeDriver:
             if isinstance(error, OSError):
                 raise SandboxError(f"the native driver cannot start: {error}") from error
             raise
+
+    async def add_zygote(self, spec: ZygoteSpec) -> None:
+        if spec.name in self._zygotes:
+            return
+        if not self._pools:
+            raise SandboxError("the driver is not open")
+        self._zygotes[spec.name] = spec
+        launcher = self._launchers[spec.name] = self._start_launcher(spec.name)
+        try:
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await asyncio.shield(launcher.ready)
+        except (TimeoutError, SandboxError, OSError) as error:
+            del self._zygotes[spec.name], self._launchers[spec.name]
+            launcher.close()
+            raise SandboxError(f"the zygote {spec.name} cannot start: {error}") from error
+        self._add_pool(spec.name)
+        self._pools[spec.name].refill()
 
     async def create_volume(self, size_mb: int) -> NativeVolume:
         return await self._mounter.create(size_mb)
@@ -175,9 +192,7 @@ class NativeDriver:
         self._mounter.start()
         for name in (None, *self._zygotes):
             self._launchers[name] = self._start_launcher(name)
-            self._pools[name] = CellPool(
-                asyncio.get_running_loop(), functools.partial(self._make_cell, name), self._prepared
-            )
+            self._add_pool(name)
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             for launcher in self._launchers.values():
                 await asyncio.shield(launcher.ready)
@@ -225,6 +240,10 @@ class NativeDriver:
         interpreter = zygote.interpreter if zygote else sys.executable
         label = f"{self._state_dir}/{name or 'programs'}"
         return Launcher(asyncio.get_running_loop(), label, interpreter, config)
+
+    def _add_pool(self, name: str | None) -> None:
+        make = functools.partial(self._make_cell, name)
+        self._pools[name] = CellPool(asyncio.get_running_loop(), make, self._prepared)
 
     def _make_cell(self, name: str | None) -> Cell:
         """Ask for a cell. Raises OSError."""
