@@ -25,6 +25,10 @@ from lambdad.worker.environment_driver import FunctionLog, ProvisionError
 from lambdad.worker.function_log import EnvironmentLog
 
 
+INIT_CPUS = 2.0
+"""CPU share of the init phase, whatever the memory: AWS, too, starts small functions with more than their share."""
+
+
 class ZygoteHost:
     """The zygotes of a driver, each started when the first function of its runtime comes."""
 
@@ -50,8 +54,11 @@ class ZygoteHost:
 class NodeProvision:
     """What the sandboxes of one environment share, for as long as it lives."""
 
-    def __init__(self, sandbox_spec: SandboxSpec, volume: Volume, code: CodeStore, held: tuple[Code, ...]) -> None:
+    def __init__(
+        self, sandbox_spec: SandboxSpec, cpus: float, volume: Volume, code: CodeStore, held: tuple[Code, ...]
+    ) -> None:
         self.sandbox_spec = sandbox_spec
+        self.cpus = cpus
         self.volume = volume
         self._code = code
         self._held = held
@@ -112,7 +119,7 @@ class NodeProvisioner:
             for code in held:
                 self._code.release(code)
             raise
-        return NodeProvision(sandbox_spec, volume, self._code, tuple(held))
+        return NodeProvision(sandbox_spec, _cpus(spec), volume, self._code, tuple(held))
 
     async def _runtime(self, spec: EnvironmentSpec) -> Runtime:
         assert spec.runtime is not None
@@ -146,7 +153,7 @@ class NodeProvisioner:
             environment=start.environment,
             working_directory=start.working_directory,
             memory_bytes=spec.memory_mb * MEGABYTE,
-            cpus=spec.memory_mb / MEMORY_MB_PER_VCPU,
+            cpus=max(_cpus(spec), INIT_CPUS),
             pids=PROCESSES_MAX,
             files=FILES_MAX,
             egress=spec.egress,
@@ -159,6 +166,11 @@ class NodeProvisioner:
 
     def flush_logs(self) -> None:
         self._logs.flush()
+
+
+def _cpus(spec: EnvironmentSpec) -> float:
+    """AWS's share of CPU time for a function's memory."""
+    return spec.memory_mb / MEMORY_MB_PER_VCPU
 
 
 def _now_ms() -> int:

@@ -106,10 +106,6 @@ class Sandbox(Protocol):
         """Change the share of CPU time. It starts as the spec's, from the moment that `launch` returns."""
         ...
 
-    def limit_cpu(self, cpus: float) -> None:
-        """Change the share of CPU time, 1.0 is one whole vCPU; `SandboxSpec.cpus` is what it starts with."""
-        ...
-
     def signal(self, number: int) -> None:
         """Send a signal to the runtime process; nothing happens if it has ended."""
         ...

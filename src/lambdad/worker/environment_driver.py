@@ -54,9 +54,13 @@ class FunctionLog(Protocol):
 
 
 class Provision(Protocol):
-    """Everything that a sandbox of one spec is made of, held until `release`."""
+    """Everything that a sandbox of one spec is made of, held until `release`.
+
+    sandbox_spec: with the CPU share of the init phase. cpus: the share after it.
+    """
 
     sandbox_spec: SandboxSpec
+    cpus: float
     volume: Volume
 
     async def release(self) -> None: ...
@@ -340,6 +344,9 @@ class EnvironmentDriver:
         )
 
     def runtime_ready(self) -> None:
+        assert self._sandbox is not None
+        assert self._provision is not None
+        self._sandbox.limit_cpu(self._provision.cpus)
         self._machine.ready(time.monotonic())
 
     def runtime_init_failed(self, payload: bytes, error_type: str) -> None:
