@@ -19,7 +19,7 @@ from lambdad.pack.manifest import FileEntry
 ENTRIES_MAX = 500_000
 LINK_MAX = 4_096
 _DATE = (1980, 1, 1, 0, 0, 0)
-_LEVEL = 9
+_LEVEL = 6
 _COPY = 1024 * 1024
 
 

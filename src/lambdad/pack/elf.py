@@ -92,9 +92,7 @@ class _Reader:
         self.size = stream.seek(0, 2)
         stream.seek(0)
         ident = stream.read(16)
-        if len(ident) < 16 or self.size < 52:
-            if ident[:4] != MAGIC[: len(ident[:4])]:
-                raise ElfError("invalid ELF header")
+        if self.size < (52 if ident[4:5] == b"\x01" else 64):
             raise ElfError("file too short")
         if ident[:4] != MAGIC:
             raise ElfError("invalid ELF header")

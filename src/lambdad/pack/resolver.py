@@ -185,8 +185,11 @@ class Resolver:
             return
         for path, how in self._candidates(name, asking, linkage):
             node = self.root.lookup(path)
-            if node is None or node.is_directory:
+            if node is None:
                 continue
+            if node.is_directory:
+                linkage.broken.append(Broken(path, asking.path, "cannot read file data"))
+                return
             try:
                 elf = self.read(node)
             except ElfError as error:
@@ -249,9 +252,11 @@ class Resolver:
 
     def _search(self, name: str, directories: tuple[str, ...], how: str) -> Iterator[tuple[str, str]]:
         for directory in directories:
-            for level in self.hwcaps:
-                yield f"{directory}/glibc-hwcaps/{level}/{name}", how
-            yield f"{directory}/{name}", how
+            levels = [f"{directory}/glibc-hwcaps/{level}/{name}" for level in self.hwcaps]
+            for path in (*levels, f"{directory}/{name}"):
+                if self.root.is_loop(path):
+                    return  # open_path gives up its whole list for any error but ENOENT and EACCES
+                yield path, how
 
     def _library_directories(self, asking: Loaded) -> tuple[str, ...]:
         if not self.library_path:

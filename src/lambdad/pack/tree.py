@@ -42,6 +42,10 @@ class Place:
     directories: tuple[Path, ...]
 
 
+class _LinkLoop(Exception):
+    """More links than the kernel follows."""
+
+
 class Root:
     """The merged tree."""
 
@@ -51,11 +55,25 @@ class Root:
 
     def lookup(self, path: str) -> Node | None:
         """What `path` (absolute) leads to, links followed; None if there is nothing, or only a loop."""
-        return self._walk(path, follow_last=True)
+        try:
+            return self._walk(path, follow_last=True)
+        except _LinkLoop:
+            return None
+
+    def is_loop(self, path: str) -> bool:
+        """Whether `path` leads into a loop of links, where the kernel says ELOOP instead of ENOENT."""
+        try:
+            self._walk(path, follow_last=True)
+        except _LinkLoop:
+            return True
+        return False
 
     def lookup_link(self, path: str) -> Node | None:
         """What stands at `path` itself, its last link not followed."""
-        return self._walk(path, follow_last=False)
+        try:
+            return self._walk(path, follow_last=False)
+        except _LinkLoop:
+            return None
 
     def list_directory(self, path: str) -> list[str]:
         """Names in the directory `path`, sorted, merged over its places; empty if it is not a directory."""
@@ -96,7 +114,7 @@ class Root:
             host, info = state
             if stat.S_ISLNK(info.st_mode) and (pending or follow_last):
                 if (links := links + 1) > LINKS_MAX:
-                    return None
+                    raise _LinkLoop
                 target = os.readlink(host)  # noqa: PTH115 - Path would normalise it
                 if target.startswith("/"):
                     done = []

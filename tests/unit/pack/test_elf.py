@@ -6,9 +6,9 @@ import io
 import struct
 
 import pytest
+from tests.unit.pack.elves import DT_FLAGS_1, make_elf
 
 from lambdad.pack.elf import DYNAMIC_MAX, ElfError, mentioned_sonames, parse_elf
-from tests.unit.pack.elves import DT_FLAGS_1, make_elf
 
 
 def read(data: bytes):
@@ -65,7 +65,7 @@ def test_a_broken_dlopen_note_is_ignored(note):
     [
         (b"", "too short"),
         (b"\x7fELF", "too short"),
-        (b"git", "invalid ELF header"),
+        (b"git", "too short"),
         (b"#!/bin/sh\n" + b"x" * 100, "invalid ELF header"),
         (b"\x7fELF\x09" + b"\0" * 100, "class"),
     ],

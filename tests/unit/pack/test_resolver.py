@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.pack.elves import make_elf
 
 from lambdad.pack.elf import ElfError
 from lambdad.pack.resolver import Missing, Resolver, glibc_version
 from lambdad.pack.target import X86_64
 from lambdad.pack.tree import Place, Root
-from tests.unit.pack.elves import make_elf
 
 INTERPRETER = "/lib64/ld-linux-x86-64.so.2"
 
@@ -124,12 +124,26 @@ def test_a_file_for_another_machine_is_passed_over(world):
 
 def test_a_link_that_became_a_text_file_ends_the_start(world):
     (world.directory / "a").mkdir()
-    (world.directory / "a/liba.so").write_bytes(b"liba.so.1")
+    (world.directory / "a/liba.so").write_bytes(b"liba.so.1".ljust(100))
     world.add("/b/liba.so")
     world.program("/p", needed=["liba.so"], rpath="/a:/b")
     linkage = world.resolver().link_program("/p")
     assert [(broken.path, broken.reason) for broken in linkage.broken] == [("/a/liba.so", "invalid ELF header")]
     assert not linkage.complete
+
+
+def test_a_directory_of_the_librarys_name_ends_the_start(world):
+    (world.directory / "a/liba.so").mkdir(parents=True)
+    world.program("/p", needed=["liba.so"], rpath="/a")
+    assert world.resolver().link_program("/p").broken[0].reason == "cannot read file data"
+
+
+def test_a_loop_of_links_ends_the_search_of_its_list(world):
+    world.link("/a/liba.so", "liba.so")
+    world.add("/b/liba.so")
+    world.program("/p", needed=["liba.so"], rpath="/a:/b")
+    assert world.resolver().link_program("/p").missing
+    assert world.loads("/p", "/b") == ["/b/liba.so"]
 
 
 def test_a_soname_is_loaded_once_and_the_first_wins_for_everyone(world):
