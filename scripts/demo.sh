@@ -11,6 +11,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # From a copy, so that the build leaves nothing in the clone.
 mkdir "$temporary/source"
 cp -r pyproject.toml LICENSE README.md src "$temporary/source/"
-"$temporary/venv/bin/python" -m pip install -q "$temporary/source"
+"$temporary/venv/bin/python" -m pip install -qq "$temporary/source"
 # Not exec: the trap removes the directory in the end. Ctrl-C reaches both.
 "$temporary/venv/bin/python" scripts/demo.py "$temporary"

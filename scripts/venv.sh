@@ -12,8 +12,8 @@ fi
 echo "installing into .venv ($(.venv/bin/python --version))"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # Dependency groups came with pip 25.1; the one in a fresh venv may be older.
-.venv/bin/python -m pip install -q --upgrade 'pip>=25.1'
+.venv/bin/python -m pip install -qq --upgrade 'pip>=25.1'
 groups=()
 for group in "$@"; do groups+=(--group "$group"); done
-.venv/bin/python -m pip install -q -e . "${groups[@]}"
+.venv/bin/python -m pip install -qq -e . "${groups[@]}"
 echo "$stamp" > .venv/.stamp

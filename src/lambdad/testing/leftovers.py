@@ -26,7 +26,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """processes: of the node and of its sandboxes. cgroups: the topmost directories that are lambdad's own."""
+    """processes: of the node and of its sandboxes. cgroups: the node's topmost directories."""
 
     processes: frozenset[Process]
     mounts: tuple[str, ...]
@@ -131,7 +131,7 @@ def _own_cgroups(pid: int) -> Iterable[Path]:
         marked = next((index for index, part in enumerate(parts) if part.startswith(_MARK)), None)
         if marked is None:
             continue
-        below = Path(*parts[: marked + 1])
+        below = Path(*parts[: marked + 2])  # `lambdad/NODE`: the first part is shared by all nodes of the host
         for hierarchy in ("", "unified", *controllers.split(",")):
             directory = _CGROUP / hierarchy / below
             if directory.is_dir():
