@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -33,6 +34,7 @@ _ERROR = re.compile(
 )
 _REQUEST = re.compile(r"(START|END|REPORT) RequestId: ([0-9a-fA-F-]{36})")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 app = typer.Typer(add_completion=False)
@@ -184,10 +186,18 @@ def _log_group(name: str) -> str:
     return f"/aws/lambda/{name.rpartition('function:')[2].partition(':')[0]}"
 
 
+def style_of(message: str) -> str:
+    """The terminal's colour for a line: red for errors, cyan for what the platform says, else none."""
+    if _ERROR.search(message):
+        return "\x1b[31m"
+    return "\x1b[36m" if _PLATFORM.match(message) else ""
+
+
 def _printer(*, as_json: bool) -> Callable[[Record], None]:
     if as_json:
         return _print_record
-    return _print_coloured if sys.stdout.isatty() else _print_plain
+    is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _print_coloured if is_coloured else _print_plain
 
 
 def _print_record(record: Record) -> None:
@@ -201,12 +211,9 @@ def _print_plain(record: Record) -> None:
 
 
 def _print_coloured(record: Record) -> None:
-    style = "\x1b[31m" if _ERROR.search(record.message) else "\x1b[36m" if _PLATFORM.match(record.message) else ""
+    style = style_of(record.message)
     for line in _lines(record):
-        print_line(f"\x1b[2m{_clock(record)}\x1b[0m {style}{line}{_RESET if style else ''}")
-
-
-_RESET = "\x1b[0m"
+        print_line(f"{_DIM}{_clock(record)}{_PLAIN} {style}{line}{_PLAIN if style else ''}")
 
 
 def _lines(record: Record) -> Iterable[str]:

@@ -43,7 +43,7 @@ def fail(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows under headings, on standard output."""
+    """Rows under headings, on standard output; headings that are all empty are left out."""
     cells = [[one_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _print_rich_table(columns, cells)
@@ -64,8 +64,9 @@ def note_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table in columns two spaces apart."""
-    lines = [list(columns), *map(list, rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    headings = [list(columns)] if any(columns) else []
+    lines = [*headings, *map(list, rows)]
+    widths = [max((len(line[index]) for line in lines), default=0) for index in range(len(columns))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
@@ -109,7 +110,7 @@ def _print_rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     Console(stderr=stderr).print(table)

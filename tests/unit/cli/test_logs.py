@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from lambdad.cli.logs import Record, _filter_events, _RequestFilter, parse_since
+from lambdad.cli.logs import Record, _filter_events, _RequestFilter, parse_since, style_of
 
 Command = Callable[..., tuple[int, str, str]]
 FIRST = "11111111-1111-1111-1111-111111111111"
@@ -129,3 +129,20 @@ def test_cloudwatch_is_read_page_by_page_and_followed_without_repeats() -> None:
         (5_000, None),
         (5_500, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("message", "colour"),
+    [
+        ("START RequestId: x", "36"),
+        ("REPORT RequestId: x\tDuration: 1 ms", "36"),
+        ("REPORT RequestId: x\tStatus: timeout", "31"),
+        ("[ERROR] ValueError: no", "31"),
+        ("2026\tx\tERROR\tInvoke Error", "31"),
+        ('{"level": "ERROR", "message": "x"}', "31"),
+        ("STARTING up", ""),
+        ("hello", ""),
+    ],
+)
+def test_errors_are_red_and_the_platforms_lines_are_cyan(message: str, colour: str) -> None:
+    assert style_of(message) == (f"\x1b[{colour}m" if colour else "")

@@ -9,6 +9,8 @@ from lambdad.cli.output import one_line, plain_table, size, terminal_safe
 
 def test_columns_are_aligned_without_trailing_spaces() -> None:
     assert plain_table(("A", "Long"), [("xyz", "1"), ("", "")]) == ["A    Long", "xyz  1", ""]
+    assert plain_table(("", ""), [("Name", "f")]) == ["Name  f"]
+    assert plain_table(("A",), []) == ["A"]
 
 
 def test_control_sequences_do_not_reach_the_terminal() -> None:
