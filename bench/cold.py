@@ -36,7 +36,7 @@ def measure_cold(setup: Setup) -> Measurement:
 
 def _collect(node: LocalNode, count: int) -> dict[str, list[float]]:
     """Milliseconds by phase, one of each for every start; `waited` is the client's own."""
-    functions.create_function(node, NAME, functions.ECHO, memory_mb=1769)
+    functions.create_function(node, NAME, functions.ECHO, functions.ONE_CPU_MB)
     client = node.client()
     request = build_request(INVOKE.format(name=NAME), functions.EVENT)
     measure_latency(node.port, request, 0.1)

@@ -26,6 +26,8 @@ def handler(event, context):
 HANDLER = "app.handler"
 EVENT = json.dumps({"key": "value"}).encode()
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+ONE_CPU_MB = 1769
+"""MemorySize that gives a function one whole vCPU, which is what the programs that it is compared with have."""
 _ROLE = "arn:aws:iam::000000000000:role/bench"
 
 

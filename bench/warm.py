@@ -26,7 +26,7 @@ def measure_warm(setup: Setup) -> Measurement:
         code = functions.write_code(setup.directory / "echo-code", functions.ECHO)
         bare = stack.enter_context(BareLoop(code, functions.HANDLER, 1, functions.EVENT))
         node = stack.enter_context(setup.node("warm"))
-        functions.create_function(node, NAME, functions.ECHO)
+        functions.create_function(node, NAME, functions.ECHO, functions.ONE_CPU_MB)
         binary = rie.find_binary()
         emulator = stack.enter_context(rie.Emulator(binary, code, functions.HANDLER)) if binary else None
         for _ in range(setup.effort.rounds):
@@ -64,7 +64,7 @@ def measure_throughput(setup: Setup) -> Measurement:
         single = stack.enter_context(BareLoop(code, functions.HANDLER, 1, functions.EVENT))
         double = stack.enter_context(BareLoop(code, functions.HANDLER, 2, functions.EVENT))
         node = stack.enter_context(setup.node("throughput"))
-        functions.create_function(node, NAME, functions.ECHO)
+        functions.create_function(node, NAME, functions.ECHO, functions.ONE_CPU_MB)
         binary = rie.find_binary()
         emulator = stack.enter_context(rie.Emulator(binary, code, functions.HANDLER)) if binary else None
         load.measure_rate(node.port, PATH, functions.EVENT, CLIENTS, 1.0)
