@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 from pathlib import Path
@@ -148,10 +150,10 @@ def test_killing_everything_loses_nothing_and_the_next_start_is_clean(tmp_path: 
 
 
 def test_a_second_node_on_the_same_data_is_refused_with_a_reason(own_node: LocalNode) -> None:
-    from lambdad.testing.local_node import NodeFailed
-
-    with pytest.raises(NodeFailed, match="another lambdad uses the data directory"):
-        LocalNode.start(own_node.data_dir)
+    command = [sys.executable, "-m", "lambdad", "up", "--port", "0", "--data-dir", str(own_node.data_dir)]
+    second = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert second.returncode == 1
+    assert "another lambdad uses the data directory" in second.stderr
 
 
 def test_stopping_waits_for_what_runs(tmp_path: Path) -> None:

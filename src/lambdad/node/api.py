@@ -15,8 +15,10 @@ from lambdad.control.app import ControlPlane
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
 from lambdad.frontend.invoke import InvokeFrontend
+from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
 from lambdad.model.environment import Code
+from lambdad.model.errors import ApiError
 from lambdad.node.config import Config
 from lambdad.node.http_app import HttpApp, Operation, Page
 from lambdad.node.log_page import PREFIX as LOG_PREFIX
@@ -142,7 +144,7 @@ class _Node:
             "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
             "/_lambdad/health": HealthPage(self._runtimes.describe),
             PATH_PREFIX: CodePage(blobs, locations, self._clock),
-            LOG_PREFIX: LogPage(LogStore(paths.logs), config.region),
+            LOG_PREFIX: LogPage(LogStore(paths.logs), config.region, self._log_group),
         }
         operations = _operations(self._control.operations, config, self._clock)
         app = HttpApp(load_service(), frontend, operations, pages, region=config.region, spawn=tasks.spawn, log=log)
@@ -169,6 +171,14 @@ class _Node:
             self._server.stop_listening()
             await _drain(self._placement, self._config.drain)
             self._server.abort()
+
+    def _log_group(self, namespace: Namespace, name: str) -> str:
+        """Where a function logs; where it would by default if it is gone."""
+        try:
+            group = self._catalogue.resolve(namespace, name, None, 0.0).spec.log_group
+        except ApiError:
+            group = ""
+        return group or f"/aws/lambda/{name}"
 
     def _retire(self) -> None:
         """End the sandboxes of specs that nothing resolves to any more."""

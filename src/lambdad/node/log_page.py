@@ -7,7 +7,7 @@ end until the client leaves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from urllib.parse import parse_qs, unquote
 
 import orjson
@@ -29,11 +29,12 @@ _NDJSON = ("Content-Type", "application/x-ndjson")
 
 
 class LogPage:
-    """Serves the logs of functions. region: for callers whose credentials name none."""
+    """Serves the logs of functions. region: for callers whose credentials name none. log_group: of a function."""
 
-    def __init__(self, logs: LogStore, region: str) -> None:
+    def __init__(self, logs: LogStore, region: str, log_group: Callable[[Namespace, str], str]) -> None:
         self._logs = logs
         self._region = region
+        self._log_group = log_group
 
     def __call__(self, request: Request, responder: Responder) -> None:
         reference = parse_function_reference(unquote(request.path.removeprefix(PREFIX)))
@@ -45,7 +46,7 @@ class LogPage:
             return
         here = namespace_of(request.headers, request.query, self._region)
         namespace = Namespace(reference.account or here.account, reference.region or here.region)
-        group = f"/aws/lambda/{reference.name}"
+        group = self._log_group(namespace, reference.name)
         wanted = _Filter(query.get("qualifier") or reference.qualifier, query.get("request_id"))
         if query.get("follow") == "1":
             stream = self._follow(namespace, group, int(since), wanted)

@@ -161,7 +161,7 @@ class NodeProvisioner:
 
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog:
         stream = stream_name(_now_ms(), spec.version, uuid.uuid4().hex)
-        writer = self._logs.open(spec.namespace, spec.function_name, stream)
+        writer = self._logs.open(spec.namespace, spec.log_group or f"/aws/lambda/{spec.function_name}", stream)
         return EnvironmentLog(spec, stream, writer, _runtime_version(spec.runtime), _now_ms)
 
     def flush_logs(self) -> None:
