@@ -24,7 +24,6 @@ from lambdad.telemetry.log_store import LogStore
 from lambdad.worker.environment_driver import FunctionLog, ProvisionError
 from lambdad.worker.function_log import EnvironmentLog
 
-
 INIT_CPUS = 2.0
 """CPU share of the init phase, whatever the memory: AWS, too, starts small functions with more than their share."""
 
