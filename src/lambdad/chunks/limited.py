@@ -51,7 +51,8 @@ class Slots:
             if turn.done() and not turn.cancelled():
                 self._release()
             else:
-                self._waiting.remove(turn)
+                with contextlib.suppress(ValueError):  # `_release` may have passed it over already
+                    self._waiting.remove(turn)
             raise
 
     async def __aexit__(

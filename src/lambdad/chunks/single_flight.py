@@ -25,34 +25,52 @@ class _Abandoned:
 _Outcome = bytes | ChunkError | _Abandoned
 
 
+@dataclass(slots=True)
+class _Flight:
+    """One attempt. successor: the attempt after it failed or was abandoned, shared by all who waited for this one."""
+
+    outcome: asyncio.Future[_Outcome]
+    successor: _Flight | None = None
+
+
 class SingleFlight(Generic[K]):
     """Joins concurrent fetches of the same key."""
 
     def __init__(self) -> None:
-        self._flights: dict[K, asyncio.Future[_Outcome]] = {}
+        self._flights: dict[K, _Flight] = {}
 
     async def run(self, key: K, fetch: Callable[[], Awaitable[bytes]]) -> bytes:
         """What `fetch` returns, or what it returned to somebody who was first. Raises what `fetch` raises."""
-        second_chance = True
-        while (flight := self._flights.get(key)) is not None:
+        flight = self._flights.get(key)
+        if flight is None:
+            return await self._lead(key, fetch, self._begin(key))
+        failures = 0
+        while True:
             # Shielded: a waiter that is cancelled must not cancel the future of all the others.
-            outcome = await asyncio.shield(flight)
+            outcome = await asyncio.shield(flight.outcome)
             match outcome:
                 case bytes():
                     return outcome
                 case ChunkMissing():
                     raise outcome
                 case ChunkError():
-                    if not second_chance:
+                    failures += 1
+                    if failures == 2:
                         raise outcome
-                    second_chance = False
                 case _Abandoned():
                     pass
-        return await self._lead(key, fetch)
+            if flight.successor is None:
+                flight.successor = self._flights.get(key)
+            if flight.successor is None:
+                flight.successor = self._begin(key)
+                return await self._lead(key, fetch, flight.successor)
+            flight = flight.successor
 
-    async def _lead(self, key: K, fetch: Callable[[], Awaitable[bytes]]) -> bytes:
-        flight: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
-        self._flights[key] = flight
+    def _begin(self, key: K) -> _Flight:
+        flight = self._flights[key] = _Flight(asyncio.get_running_loop().create_future())
+        return flight
+
+    async def _lead(self, key: K, fetch: Callable[[], Awaitable[bytes]], flight: _Flight) -> bytes:
         outcome: _Outcome = _Abandoned()
         try:
             outcome = await fetch()
@@ -61,9 +79,9 @@ class SingleFlight(Generic[K]):
             outcome = error
             raise
         finally:
-            # Taken out first: a waiter that wakes up must find the place free for a new leader.
+            # Taken out first: who comes now must find the place free for a new attempt.
             del self._flights[key]
-            flight.set_result(outcome)
+            flight.outcome.set_result(outcome)
 
 
 class SingleFlightStore:

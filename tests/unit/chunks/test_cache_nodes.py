@@ -1,0 +1,170 @@
+"""Five real servers: one lost or slow costs nothing, two make a miss, none hangs anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from lambdad.chunks.cache_nodes import CacheNodes, NodeLimits
+from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, StoreUnavailable, name_of
+from lambdad.model.clock import SystemClock
+from lambdad.testing.chunk_servers import RedisServer, find_redis, free_port, run_redis
+
+REDIS = find_redis()
+PATIENT = NodeLimits(deadline_s=30.0, connect_s=30.0, rest_s=0.0)
+
+
+@pytest.fixture
+def servers() -> Iterator[list[RedisServer]]:
+    if REDIS is None:
+        pytest.skip("no redis-server or valkey-server: install one to test the cache nodes")
+    with ExitStack() as stack:
+        yield [stack.enter_context(run_redis(REDIS)) for _ in range(5)]
+
+
+def run(
+    servers: list[RedisServer],
+    test: Callable[[CacheNodes], Coroutine[Any, Any, None]],
+    limits: NodeLimits = PATIENT,
+) -> None:
+    async def bounded() -> None:
+        store = CacheNodes([server.address for server in servers], SystemClock(), limits)
+        async with asyncio.timeout(120):
+            await test(store)
+        await store.close()
+
+    asyncio.run(bounded())
+
+
+CHUNKS = [os.urandom(50_000) for _ in range(30)]
+
+
+def test_one_node_that_is_killed_costs_no_hit(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        for chunk in CHUNKS:
+            await store.put(name_of(chunk), chunk)
+        servers[2].kill()
+        assert await asyncio.gather(*(store.get(name_of(chunk)) for chunk in CHUNKS)) == CHUNKS
+        extra = os.urandom(1000)
+        await store.put(name_of(extra), extra)
+        assert await store.get(name_of(extra)) == extra
+        assert await store.has(name_of(extra))
+
+    run(servers, test)
+
+
+def test_one_node_that_hangs_costs_no_hit_and_is_not_waited_for(servers: list[RedisServer]) -> None:
+    """The deadline is 30 s and 30 chunks are read one after the other: waiting once would show."""
+
+    async def test(store: CacheNodes) -> None:
+        for chunk in CHUNKS:
+            await store.put(name_of(chunk), chunk)
+        servers[4].pause()
+        for chunk in CHUNKS:
+            assert await store.get(name_of(chunk)) == chunk
+        servers[4].resume()
+
+    run(servers, test)
+
+
+def test_two_nodes_that_are_killed_are_a_miss_that_says_so(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        await store.put(name_of(CHUNKS[0]), CHUNKS[0])
+        servers[0].kill()
+        servers[1].kill()
+        with pytest.raises(StoreUnavailable, match="3 of 5"):
+            await store.get(name_of(CHUNKS[0]))
+        with pytest.raises(StoreUnavailable, match="3 of 5"):
+            await store.put(name_of(CHUNKS[1]), CHUNKS[1])
+
+    run(servers, test)
+
+
+def test_nodes_that_hang_are_given_up_at_the_deadline_and_rested(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        await store.put(name_of(CHUNKS[0]), CHUNKS[0])
+        for server in servers[:2]:
+            server.pause()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await store.get(name_of(CHUNKS[0]))
+        resting = [node for node in store._nodes.values() if node._rest_until > 0]
+        assert len(resting) == 2
+
+    run(servers, test, NodeLimits(deadline_s=2.0, connect_s=30.0, rest_s=3600.0, patience=2))
+
+
+def test_an_evicted_fragment_is_covered_by_the_parity_and_two_are_a_miss(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        name = name_of(CHUNKS[0])
+        await store.put(name, CHUNKS[0])
+        owners = store._ring.owners(name, 5)
+        for index in (1, 4):
+            key = f"lambdad:1:{name.hex()}:{index}".encode()
+            assert await store._nodes[owners[index]].ask(b"DEL", key) == 1
+            if index == 1:
+                assert await store.get(name) == CHUNKS[0]
+        with pytest.raises(ChunkMissing):
+            await store.get(name)
+
+    run(servers, test)
+
+
+def test_damaged_fragments_are_never_joined(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        name = name_of(CHUNKS[0])
+        await store.put(name, CHUNKS[0])
+        owners = store._ring.owners(name, 5)
+        for index, value in ((0, b"garbage"), (3, b"")):
+            key = f"lambdad:1:{name.hex()}:{index}".encode()
+            await store._nodes[owners[index]].ask(b"SET", key, value)
+            if index == 0:
+                assert await store.get(name) == CHUNKS[0]
+        with pytest.raises(ChunkInvalid):
+            await store.get(name)
+        await store.put(name, CHUNKS[0])
+        assert await store.get(name) == CHUNKS[0]
+
+    run(servers, test)
+
+
+def test_a_server_that_does_not_speak_the_protocol_counts_as_lost(servers: list[RedisServer]) -> None:
+    async def run_all() -> None:
+        async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await reader.read()
+            writer.close()
+
+        liar = await asyncio.start_server(babble, "127.0.0.1", 0)
+        port = liar.sockets[0].getsockname()[1]
+        nodes = [*(server.address for server in servers[:4]), f"127.0.0.1:{port}"]
+        store = CacheNodes(nodes, SystemClock(), PATIENT)
+        async with asyncio.timeout(120):
+            for chunk in CHUNKS:
+                await store.put(name_of(chunk), chunk)
+                assert await store.get(name_of(chunk)) == chunk
+        await store.close()
+        liar.close()
+
+    asyncio.run(run_all())
+
+
+def test_nobody_there_is_unavailable() -> None:
+    async def run_all() -> None:
+        store = CacheNodes([f"127.0.0.1:{free_port()}"], SystemClock(), PATIENT)
+        with pytest.raises(StoreUnavailable, match="0 of 5"):
+            await store.get(name_of(b""))
+        await store.close()
+
+    asyncio.run(run_all())
+
+
+@pytest.mark.parametrize("node", ["localhost", ":1", "host:", "host:x"])
+def test_addresses_without_host_and_port_are_refused(node: str) -> None:
+    with pytest.raises(ValueError, match="host:port"):
+        CacheNodes([node], SystemClock())

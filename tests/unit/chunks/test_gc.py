@@ -1,0 +1,276 @@
+"""The collector: what it plans, what it refuses, and that a crash at any step loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from lambdad.chunks.codec import Salt
+from lambdad.chunks.gc import (
+    Collector,
+    CreateRoot,
+    DeleteRoot,
+    ExpireRoot,
+    GcPolicy,
+    Hold,
+    MigrateManifest,
+    RetireRoot,
+    describe,
+)
+from lambdad.chunks.interface import ChunkError, ChunkInvalid
+from lambdad.chunks.manifest import parse_manifest
+from lambdad.chunks.origin import Origin, OriginStore, chunk_path, manifest_path
+from lambdad.chunks.roots import RootedStore, RootState, active_root, alarm_path, load_roots, new_root
+from lambdad.chunks.upload import UploadPlan, iterate_in_thread, publish_manifest, upload_image
+from lambdad.testing.chunk_doubles import MemoryObjects, StepClock
+
+POLICY = GcPolicy(active_s=100, grace_s=10, expired_s=50)
+KEY = bytes(32)
+
+
+class Crash(BaseException):
+    """The process died here."""
+
+
+class World:
+    """An origin with images, some of them wanted."""
+
+    def __init__(self) -> None:
+        self.objects = MemoryObjects()
+        self.clock = StepClock(1000.0)
+        self.live: set[str] = set()
+        self.collector = Collector(self.objects, self.get_live, POLICY)
+
+    async def get_live(self) -> frozenset[str]:
+        return frozenset(self.live)
+
+    async def upload(self, content: bytes) -> str:
+        origin = Origin(self.objects, self.clock)
+        root = await active_root(self.objects, self.clock.now)
+        plan = UploadPlan(salt=Salt(root.id), key=KEY, key_name="k", context="c", chunk_size=4096)
+        uploaded = await upload_image(iterate_in_thread([content]), OriginStore(origin, root.id), plan)
+        await publish_manifest(origin, root.id, uploaded)
+        self.live.add(uploaded.digest)
+        return uploaded.digest
+
+    async def collect(self) -> list[str]:
+        steps = await self.collector.plan(self.clock.now)
+        await self.collector.execute(steps, self.clock.now)
+        return [describe(step) for step in steps]
+
+    async def states(self) -> dict[str, RootState]:
+        return {root.id: root.state for root in await load_roots(self.objects)}
+
+    async def check(self) -> None:
+        """A manifest in a root has all its chunks there; what is wanted is in a root that is not dying."""
+        complete: set[str] = set()
+        for root, state in (await self.states()).items():
+            prefix = f"{root}/manifests/"
+            for path, data in list(self.objects.contents.items()):
+                if path.startswith(prefix) and state is not RootState.DELETING:
+                    for name in parse_manifest(data).names():
+                        assert chunk_path(root, name) in self.objects.contents
+                    if state in (RootState.ACTIVE, RootState.RETIRED):
+                        complete.add(path.removeprefix(prefix))
+        assert self.live <= complete
+
+
+def content(number: int) -> bytes:
+    return bytes([number]) * 4096 + os.urandom(8000)
+
+
+def test_a_generation_lives_moves_and_dies() -> None:
+    async def run() -> None:
+        world = World()
+        wanted, unwanted = await world.upload(content(1)), await world.upload(content(2))
+        world.live.remove(unwanted)
+        (old,) = await world.states()
+        assert await world.collect() == []
+
+        world.clock.advance(100)
+        assert [line.split()[0] for line in await world.collect()] == ["create", "retire"]
+        (new,) = set(await world.states()) - {old}
+        assert await world.states() == {old: RootState.RETIRED, new: RootState.ACTIVE}
+
+        lines = await world.collect()
+        assert lines[0] == f"copy manifest {wanted[:16]} and its chunks from {old} to {new}"
+        assert "uploads into it may still end" in lines[1]
+        assert manifest_path(new, wanted) in world.objects.contents
+        assert manifest_path(new, unwanted) not in world.objects.contents
+
+        world.clock.advance(10)
+        assert await world.collect() == [f"expire root {old}: everything wanted is elsewhere"]
+        world.clock.advance(49)
+        assert "watched for reads" in (await world.collect())[0]
+        world.clock.advance(1)
+        assert await world.collect() == [f"delete root {old} and all in it"]
+        assert await world.states() == {new: RootState.ACTIVE}
+        assert not any(path.startswith(f"{old}/") for path in world.objects.contents)
+        await world.check()
+
+    asyncio.run(run())
+
+
+def test_a_read_of_an_expired_root_stops_its_deletion_until_the_alarm_is_removed() -> None:
+    async def run() -> None:
+        world = World()
+        digest = await world.upload(content(1))
+        (old,) = await world.states()
+        name = next(parse_manifest(world.objects.contents[manifest_path(old, digest)]).names())
+        world.live.clear()
+        for seconds in (100, 10, 5):
+            world.clock.advance(seconds)
+            await world.collect()
+        assert (await world.states())[old] is RootState.EXPIRED
+        store = RootedStore(Origin(world.objects, world.clock), world.clock)
+        await store.get(name)
+        assert alarm_path(old) in world.objects.contents
+        world.clock.advance(1000)
+        lines = await world.collect()
+        assert any("read after it expired" in line for line in lines)
+        assert (await world.states())[old] is RootState.EXPIRED
+        await world.objects.delete(alarm_path(old))
+        await world.collect()
+        assert old not in await world.states()
+
+    asyncio.run(run())
+
+
+def test_an_alarm_in_the_middle_of_a_deletion_stops_it() -> None:
+    async def run() -> None:
+        world = World()
+        await world.upload(content(1))
+        (old,) = await world.states()
+        world.live.clear()
+        world.objects.contents[alarm_path(old)] = b"{}"
+        for seconds in (100, 10):
+            world.clock.advance(seconds)
+            await world.collect()
+        with pytest.raises(ChunkError, match="deletion stopped"):
+            await world.collector.execute([DeleteRoot(old)], world.clock.now)
+        assert any(path.startswith(f"{old}/chunks/") for path in world.objects.contents)
+
+    asyncio.run(run())
+
+
+def test_a_wanted_manifest_that_is_nowhere_holds_everything() -> None:
+    async def run() -> None:
+        world = World()
+        await world.upload(content(1))
+        world.clock.advance(200)
+        await world.collect()
+        world.clock.advance(200)
+        world.live.add("f" * 64)
+        steps = await world.collector.plan(world.clock.now)
+        assert any(isinstance(step, Hold) and not step.root for step in steps)
+        assert not any(isinstance(step, (ExpireRoot, DeleteRoot)) for step in steps)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("damage", ["lost", "wrong"])
+def test_a_damaged_chunk_is_never_copied_and_its_root_never_expires(damage: str) -> None:
+    async def run() -> None:
+        world = World()
+        digest = await world.upload(content(1))
+        (old,) = await world.states()
+        name = next(parse_manifest(world.objects.contents[manifest_path(old, digest)]).names())
+        if damage == "lost":
+            del world.objects.contents[chunk_path(old, name)]
+        else:
+            world.objects.contents[chunk_path(old, name)] = b"?"
+        world.clock.advance(100)
+        await world.collect()
+        for _ in range(3):
+            world.clock.advance(100)
+            with pytest.raises(ChunkError if damage == "lost" else ChunkInvalid):
+                await world.collect()
+            assert (await world.states())[old] is RootState.RETIRED
+
+    asyncio.run(run())
+
+
+def test_what_became_wanted_after_the_plan_does_not_expire() -> None:
+    async def run() -> None:
+        world = World()
+        digest = await world.upload(content(1))
+        (old,) = await world.states()
+        world.live.clear()
+        world.clock.advance(100)
+        await world.collect()
+        world.clock.advance(100)
+        steps = await world.collector.plan(world.clock.now)
+        assert ExpireRoot(old) in steps
+        world.live.add(digest)
+        await world.collector.execute(steps, world.clock.now)
+        assert (await world.states())[old] is RootState.RETIRED
+        await world.check()
+
+    asyncio.run(run())
+
+
+def test_an_upload_that_was_under_way_when_its_root_was_retired_is_kept() -> None:
+    async def run() -> None:
+        world = World()
+        await world.upload(content(1))
+        (old,) = await world.states()
+        origin = Origin(world.objects, world.clock)
+        plan = UploadPlan(salt=Salt(old), key=KEY, key_name="k", context="c", chunk_size=4096)
+        uploaded = await upload_image(iterate_in_thread([content(3)]), OriginStore(origin, old), plan)
+        world.clock.advance(100)
+        await world.collect()
+        await publish_manifest(origin, old, uploaded)
+        world.live.add(uploaded.digest)
+        for _ in range(4):
+            world.clock.advance(60)
+            await world.collect()
+            await world.check()
+        assert old not in await world.states()
+
+    asyncio.run(run())
+
+
+def test_a_crash_at_any_step_of_any_run_loses_nothing_and_the_next_run_goes_on() -> None:
+    async def run_until(crash_at: int) -> bool:
+        """Whether the crash came."""
+        world = World()
+        for number in range(2):
+            await world.upload(content(number))
+        world.live.remove(await world.upload(content(9)))
+        operations = [0]
+
+        def before(operation: str, path: str) -> None:
+            if operation in ("put", "create", "delete"):
+                operations[0] += 1
+                if operations[0] == crash_at:
+                    raise Crash
+
+        crashed = False
+        for _ in range(12):
+            world.clock.advance(30)
+            world.objects.before = before
+            try:
+                await world.collect()
+            except Crash:
+                crashed = True
+            world.objects.before = None
+            await world.check()
+        assert list((await world.states()).values()).count(RootState.ACTIVE) >= 1
+        return crashed
+
+    async def run() -> None:
+        crash_at = 1
+        while await run_until(crash_at):
+            crash_at += 1
+        assert crash_at > 30
+
+    asyncio.run(run())
+
+
+def test_every_step_can_be_told() -> None:
+    assert describe(RetireRoot("r1")) == "retire root r1: no new uploads"
+    assert describe(Hold("", "why")) == "leave everything: why"
+    assert "create root" in describe(CreateRoot(new_root(1.0)))
+    assert "copy manifest" in describe(MigrateManifest("a" * 64, "r1", "r2"))
