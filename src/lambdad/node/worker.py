@@ -82,7 +82,7 @@ async def _serve(
                 lambda: WorkerConnection(service, info, callers, log), place.path
             )
             os.chown(place.path, *api_identity(config))
-            os.chmod(place.path, 0o600)
+            Path(place.path).chmod(0o600)
             tasks.spawn(service.run())
             for weakness in driver.weaknesses:
                 log.warning("sandbox.weakness", what=weakness)
