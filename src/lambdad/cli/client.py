@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -46,16 +48,31 @@ def make_client(endpoint: Endpoint, service: str, environment: Mapping[str, str]
         "ignore_configured_endpoint_urls": True,
     }
     config = Config(**options)
-    session: Any
     with service_errors(endpoint):
         if endpoint.is_aws:
-            session = boto3.Session()
+            session: Any = boto3.Session()
             return session.client(service, config=config)
-        given = any(environment.get(name) for name in _CREDENTIAL_VARIABLES)
-        keys: dict[str, Any] = {} if given else {"aws_access_key_id": _INVENTED, "aws_secret_access_key": _INVENTED}
-        session = boto3.Session(**keys, region_name=environment.get("AWS_REGION"))
+        session = _local_session(environment)
         region = session.region_name or DEFAULT_REGION
         return session.client(service, endpoint_url=endpoint.url, region_name=region, config=config)
+
+
+def sign_page(endpoint: Endpoint, path: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Headers that sign a GET of a page of the node, which tells it the caller's account and region too."""
+    session = _local_session(environment)
+    request = AWSRequest("GET", f"{endpoint.url}{path}")
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise CliError("no AWS credentials: the environment or profile that is set has none")
+    region = session.region_name or DEFAULT_REGION
+    SigV4Auth(credentials.get_frozen_credentials(), "lambda", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def _local_session(environment: Mapping[str, str]) -> Any:
+    given = any(environment.get(name) for name in _CREDENTIAL_VARIABLES)
+    keys: dict[str, Any] = {} if given else {"aws_access_key_id": _INVENTED, "aws_secret_access_key": _INVENTED}
+    return boto3.Session(**keys, region_name=environment.get("AWS_REGION"))
 
 
 @contextmanager

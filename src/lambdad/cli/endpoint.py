@@ -77,7 +77,9 @@ def read_health(endpoint: Endpoint) -> dict[str, Any] | None:
 
 
 @contextmanager
-def open_page(endpoint: Endpoint, path: str, *, timeout: float | None) -> Iterator[http.client.HTTPResponse]:
+def open_page(
+    endpoint: Endpoint, path: str, *, timeout: float | None, headers: Mapping[str, str] | None = None
+) -> Iterator[http.client.HTTPResponse]:
     """GET a page of the node itself. timeout: seconds without a byte; None waits for ever.
 
     Raises CliError if nothing answers or the answer breaks off.
@@ -90,7 +92,7 @@ def open_page(endpoint: Endpoint, path: str, *, timeout: float | None) -> Iterat
     try:
         connection.connect()
         connection.sock.settimeout(timeout)
-        connection.request("GET", f"{parts.path}{path}")
+        connection.request("GET", f"{parts.path}{path}", headers=dict(headers or {}))
         yield connection.getresponse()
     except ConnectionRefusedError:
         raise unreachable(endpoint) from None

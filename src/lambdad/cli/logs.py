@@ -113,7 +113,11 @@ def _read_node(endpoint: Endpoint, name: str, start: int, qualifier: str | None,
     if qualifier is not None:
         parameters["qualifier"] = qualifier
     path = f"/_lambdad/logs/{quote(name, safe='')}?{urlencode(parameters)}"
-    with open_page(endpoint, path, timeout=None if follow else _READ_TIMEOUT_S) as response:
+    from lambdad.cli.client import service_errors, sign_page
+
+    with service_errors(endpoint):
+        headers = sign_page(endpoint, path)
+    with open_page(endpoint, path, timeout=None if follow else _READ_TIMEOUT_S, headers=headers) as response:
         if response.status != 200:
             raise CliError(_page_error(response.status, response.read(_LINE_MAX)))
         while line := response.readline(_LINE_MAX):

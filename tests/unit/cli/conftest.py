@@ -14,7 +14,7 @@ import pytest
 
 from lambdad.cli.main import run
 from lambdad.model.errors import ApiError, conflict, not_found
-from lambdad.wire.http import Response
+from lambdad.wire.http import Request, Response
 from lambdad.wire.parse import parse_request
 from lambdad.wire.route import Router
 from lambdad.wire.serialize import serialize_error, serialize_response
@@ -45,6 +45,7 @@ class FakeLambda:
         self.pages: list[str] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.authorizations: list[str] = []
+        self.requests: list[Request] = []
         self.url = ""
 
     @property
@@ -57,13 +58,14 @@ class FakeLambda:
         return next(parameters for name, parameters in reversed(self.calls) if name == operation)
 
     def handle(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Response:
+        self.requests.append(Request(method, path, query, headers, body))
         if path == "/_lambdad/health":
             page = {"status": "ok", "runtimes": self.runtimes}
             return Response(200 if self.runtimes is not None else 404, [], json.dumps(page).encode())
+        self.authorizations.append(headers.get("authorization", ""))
         if path.startswith("/_lambdad/logs/"):
             self.pages.append(f"{path}?{query}")
             return Response(self.log_status, [], b"".join(self.log_lines))
-        self.authorizations.append(headers.get("authorization", ""))
         try:
             match = ROUTER.match(method, path, query)
             operation = SERVICE.operations[match.operation_name]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import typer
 
+from lambdad.cli import logs as logs_module
 from lambdad.cli.logs import Record, _filter_events, _RequestFilter, parse_since, style_of
+from lambdad.wire.sigv4 import Credential, Identity, Verifier
 
 Command = Callable[..., tuple[int, str, str]]
 FIRST = "11111111-1111-1111-1111-111111111111"
@@ -48,6 +51,28 @@ def test_json_is_one_object_a_line(fake: Any, lambdad: Command) -> None:
 def test_a_name_is_quoted(fake: Any, lambdad: Command) -> None:
     lambdad("logs", "arn:x/../y", "--since", "1970-01-01T00:00:00Z")
     assert fake.pages == ["/_lambdad/logs/arn%3Ax%2F..%2Fy?since=0&follow=0"]
+
+
+def test_the_node_learns_the_callers_account_and_region(
+    fake: Any, lambdad: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "123456789012")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert lambdad("logs", "f")[0] == 0
+    verifier = Verifier(lambda access_key: Credential(access_key, "x"), service="lambda")
+    assert verifier.verify(fake.requests[-1], now=time.time()) == Identity("123456789012", "eu-west-1")
+
+
+def test_ctrl_c_ends_following_well(fake: Any, lambdad: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> Iterator[Record]:
+        yield Record(1, "s", "last words")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(logs_module, "_read_node", interrupted)
+    status, out, err = lambdad("logs", "f", "--follow")
+    assert (status, err) == (0, "")
+    assert out.endswith("last words\n")
 
 
 def test_an_error_of_the_node_is_one_line(fake: Any, lambdad: Command) -> None:
