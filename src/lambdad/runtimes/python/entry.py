@@ -14,6 +14,7 @@ import atexit
 import gc
 import importlib
 import io
+import json
 import locale
 import logging
 import os
@@ -28,11 +29,13 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+import simplejson  # type: ignore[import-untyped]
 from awslambdaric import bootstrap, lambda_config, lambda_runtime_client, lambda_runtime_marshaller
 
 _MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _HERE = os.path.dirname(os.path.realpath(__file__))
 _LIBRARY = os.path.dirname(os.path.realpath(os.__file__))
+_kept: list[object] = []
 
 _PRELOADED = (
     "awslambdaric.lambda_literals",
@@ -104,6 +107,7 @@ def _main() -> None:
     if config.is_multi_concurrent:
         importlib.import_module("awslambdaric.__main__").main(["", config.handler])
         return
+    lambda_runtime_client.BaseLambdaRuntimeClient.marshaller = _make_marshaller()
     client = lambda_runtime_client.LambdaRuntimeClient(config.api_address, use_thread_for_polling_next=False)
     bootstrap.run(config.handler, client)
 
@@ -144,9 +148,32 @@ def _finish_the_interpreter() -> None:
     site.execsitecustomize()
 
 
+class _QuickMarshaller(lambda_runtime_marshaller.LambdaMarshaller):  # type: ignore[misc]
+    """The client's own, where `simplejson` has no C code for this interpreter: events are read by the standard library.
+
+    The two differ in what is no JSON only, and the platform lets no such event through.
+    """
+
+    def unmarshal_request(self, request: bytes, content_type: str = "application/json") -> object:
+        if content_type != "application/json":
+            return request
+        try:
+            return json.loads(request)
+        except ValueError:
+            return super().unmarshal_request(request, content_type)
+
+
+def _make_marshaller() -> lambda_runtime_marshaller.LambdaMarshaller:
+    """A marshaller that has read this process's environment; in a fork the one of the import has not."""
+    if simplejson.encoder.c_make_encoder is not None:
+        return lambda_runtime_marshaller.LambdaMarshaller()
+    simplejson.encoder.encode_basestring_ascii = json.encoder.encode_basestring_ascii
+    return _QuickMarshaller()
+
+
 def _warm() -> None:
     """Fill the caches that a first invocation would: regular expressions, encoders, codecs, the error path."""
-    marshaller = lambda_runtime_marshaller.LambdaMarshaller()
+    marshaller = _make_marshaller()
     marshaller.marshal_response(marshaller.unmarshal_request(b'{"a": [1, 2.5, "\\u00e9", null]}'))
     "".encode("idna")
     try:
@@ -200,7 +227,8 @@ def _reset_time_and_place() -> None:
 
 
 def _reset_standard_streams() -> None:
-    """New objects: the zygote's may hold text of its own, or be closed."""
+    """New objects: the zygote's may hold text of its own, which would be written when they go, so they never go."""
+    _kept.extend((sys.stdin, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__))
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
         raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115
@@ -257,7 +285,6 @@ def _reset_client() -> None:
     """The client read the zygote's environment when it was imported; let it read this one's."""
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") or os.environ.get("AWS_LAMBDA_LOG_LEVEL"):
         importlib.reload(bootstrap)
-    lambda_runtime_client.BaseLambdaRuntimeClient.marshaller = lambda_runtime_marshaller.LambdaMarshaller()
 
 
 def _exit_code(leaving: SystemExit) -> int:

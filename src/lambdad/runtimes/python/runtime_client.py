@@ -23,13 +23,13 @@ _CUT = "the connection was closed in the middle of an answer"
 _JOIN_MAX = 16 * 1024
 """Up to this size a body is sent in one write with its head: copying is cheaper than a second system call."""
 
+_DEADLINE = "Lambda-Runtime-Deadline-Ms"
 _HEADERS = {
-    name.lower().encode(): name
+    name: name.lower().encode()
     for name in (
         "Lambda-Runtime-Aws-Request-Id",
         "Lambda-Runtime-Trace-Id",
         "Lambda-Runtime-Invoked-Function-Arn",
-        "Lambda-Runtime-Deadline-Ms",
         "Lambda-Runtime-Client-Context",
         "Lambda-Runtime-Cognito-Identity",
         "Lambda-Runtime-Aws-Tenant-Id",
@@ -37,7 +37,7 @@ _HEADERS = {
         "Content-Type",
     )
 }
-"""What `next` hands on, under the names that `awslambdaric` looks up."""
+"""What `next` hands on beside the deadline, under the names that `awslambdaric` looks up."""
 
 _connection: _Connection | None = None
 
@@ -50,12 +50,14 @@ def initialize_client(user_agent: str) -> None:
     _connection = _Connection(user_agent)
 
 
-def next() -> tuple[bytes, dict[str, str]]:  # noqa: A001
-    """Wait for the next event. Returns its bytes and a dictionary of headers, with the names of `_HEADERS`."""
+def next() -> tuple[bytes, dict[str, str | int | None]]:  # noqa: A001
+    """Wait for the next event. Returns its bytes and headers: None for a missing one, a number for the deadline."""
     status, headers, body = _open().request("GET", f"{_API}/next", (), b"")
     if status != 200:
         raise RuntimeError(f"Failed to get next invocation. HTTP status {status}: {body[:512]!r}")
-    return body, {name: headers[key] for key, name in _HEADERS.items() if key in headers}
+    found: dict[str, str | int | None] = {name: headers.get(key) for name, key in _HEADERS.items()}
+    found[_DEADLINE] = int(headers.get(_DEADLINE.lower().encode(), "0"))
+    return body, found
 
 
 def post_invocation_result(
