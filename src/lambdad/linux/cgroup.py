@@ -28,6 +28,7 @@ _SUPERVISOR = "lambdad-supervisor"
 """Leaf for the processes of a delegated group: in version 2 a group with controllers below it may hold none."""
 
 _READ_MAX = 64 * 1024
+_MAKE_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,7 @@ class CgroupTree:
     def open(self) -> None:
         """Make the tree's directories and turn the controllers on. What cannot be had is in `missing`."""
         for base in self._bases():
-            try:
-                base.mkdir(parents=True, exist_ok=True)
-            except OSError:
+            if not _make_directory(base):
                 self._drop(base)
         for hierarchy in {id(entry): entry for entry in self._hierarchies.values() if entry.version == 2}.values():
             self._delegate(hierarchy)
@@ -352,6 +351,18 @@ def _is_delegated(group: Path) -> bool:
     for attribute in ("trusted.delegate", "user.delegate"):
         with contextlib.suppress(OSError):
             return os.getxattr(group, attribute) == b"1"
+    return False
+
+
+def _make_directory(path: Path) -> bool:
+    for _ in range(_MAKE_ATTEMPTS):
+        try:
+            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except FileNotFoundError:
+            continue  # another driver took the family's directory away in between
+        except OSError:
+            return False
+        return True
     return False
 
 

@@ -108,7 +108,8 @@ def detach(path: str) -> int:
 
 
 def attach(mount_fd: int, target: str) -> None:
-    check(libc.syscall(SYS_MOVE_MOUNT, mount_fd, b"", AT_FDCWD, os.fsencode(target), 4), "move_mount " + target)
+    flags = 0x14  # the mount is the descriptor itself; a link at the target is followed, inside of the own root
+    check(libc.syscall(SYS_MOVE_MOUNT, mount_fd, b"", AT_FDCWD, os.fsencode(target), flags), "move_mount " + target)
     os.close(mount_fd)
 
 
@@ -330,7 +331,10 @@ def make_cell(groups: list[int], layout: list[tuple[str, ...]]) -> _socket.socke
     """Enter the cell's control groups, namespaces and root. Returns the listening socket for the Runtime API."""
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
-        os.dup2(null, fd)
+        if fd == null:
+            os.set_inheritable(fd, True)
+        else:
+            os.dup2(null, fd)
     if null > 2:
         os.close(null)
     for fd in groups:
