@@ -117,7 +117,9 @@ def policy_principals(policy: str) -> frozenset[str]:
     except (ValueError, KeyError, TypeError):
         return frozenset()
     found = set()
-    for statement in statements:
+    for statement in statements if isinstance(statements, list) else ():
+        if not isinstance(statement, dict):
+            continue
         principal = statement.get("Principal", "")
         value = principal.get("AWS", "") if isinstance(principal, dict) else principal
         for one in value if isinstance(value, list) else [value]:

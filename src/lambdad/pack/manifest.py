@@ -144,6 +144,15 @@ def dump_manifest(manifest: Manifest) -> str:
     return json.dumps(head, indent=1) + "\n"
 
 
+_KINDS = {kind: kind for kind in ("file", "link", "directory")}
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise PackError(f"the manifest names {path!r}, which is outside the layer")
+    return path
+
+
 def parse_manifest(text: str) -> Manifest:
     """Raises PackError."""
     try:
@@ -151,7 +160,15 @@ def parse_manifest(text: str) -> Manifest:
         if table["format"] != FORMAT:
             raise PackError(f"manifest format {table['format']!r} is not {FORMAT}: build the layer again")
         files = tuple(
-            FileEntry(path=path, kind=kind, mode=mode, size=size, digest=digest, package=package, origin=origin)
+            FileEntry(
+                path=_inside(path),
+                kind=_KINDS[kind],
+                mode=int(mode),
+                size=int(size),
+                digest=str(digest),
+                package=str(package),
+                origin=str(origin),
+            )
             for path, kind, mode, size, digest, package, origin in table["files"]
         )
         packages = tuple(
@@ -174,5 +191,5 @@ def parse_manifest(text: str) -> Manifest:
             files=files,
             packages=packages,
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PackError(f"the manifest cannot be read ({error}): build the layer again") from None
