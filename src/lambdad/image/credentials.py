@@ -23,7 +23,7 @@ _CONFIG_BYTES_MAX = 1024 * 1024
 _HELPER = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _HELPER_TIMEOUT_S = 15
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io", "docker.io")
-_IS_TOKEN = "<token>"  # what helpers answer for the user when the secret is an identity token
+_IDENTITY = "<token>"  # what helpers answer for the user when the secret is an identity token
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,4 +126,4 @@ def _ask_helper(name: str, registry: str) -> Credentials | None:
         user, secret = found["Username"], found["Secret"]
     except (ValueError, KeyError, TypeError):
         raise ImageAccessDenied(f"the credential helper {command[0]} gave a damaged answer") from None
-    return Credentials(identity_token=secret) if user == _IS_TOKEN else Credentials(user, secret)
+    return Credentials(identity_token=secret) if user == _IDENTITY else Credentials(user, secret)

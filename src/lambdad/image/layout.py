@@ -88,8 +88,10 @@ class Zones:
     a big run keeps its place while the run grows by less than about an eighth.
     """
 
-    def __init__(self, first: int, per_chunk: int) -> None:
+    def __init__(self, first: int, per_chunk: int, align: int = 1) -> None:
+        """align: units on whose multiples every run starts."""
         self.next = first
+        self._align = align
         self._per_chunk = per_chunk
         self._after_big = True
 
@@ -98,7 +100,7 @@ class Zones:
         big = units * 4 >= self._per_chunk
         if units and (big or self._after_big):
             self.next = _round_up(self.next, self._per_chunk)
-        first = self.next
+        first = self.next = _round_up(self.next, self._align)
         if units:
             self.next = first + units
             if big:

@@ -357,7 +357,9 @@ class TarReader:
             raise InvalidImage(f"{_show(name)} contains a NUL")
         if len(name) > PATH_MAX + 1 or len(parts) > self._limits.depth:
             raise InvalidImage(f"{_show(name)} is too long or too deep")
-        if any(len(part) > NAME_MAX for part in parts):
+        # A whiteout's own name never gets into the tree: it may be longer than what it hides.
+        last = parts[-1].removeprefix(_WHITEOUT) if parts else b""
+        if any(len(part) > NAME_MAX for part in (*parts[:-1], last)):
             raise InvalidImage(f"{_show(name)} has a component of more than {NAME_MAX} bytes")
         return parts
 

@@ -122,7 +122,7 @@ def _content(path: bytes, status: os.stat_result) -> bytes:
     if stat.S_ISREG(status.st_mode):
         with open(path, "rb") as file:
             return file.read()
-    return os.fsencode(os.readlink(path)) if stat.S_ISLNK(status.st_mode) else b""
+    return os.readlink(path) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115
 
 
 @contextmanager

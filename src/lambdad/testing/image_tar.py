@@ -61,8 +61,8 @@ class LayerBuilder:
         info = self._info(path, tarfile.REGTYPE, 0o644, 0, 0, 0, None)
         data = b"".join(part for _, part in segments)
         info.size = len(data)
-        info.pax_headers["GNU.sparse.size"] = str(size)
-        info.pax_headers["GNU.sparse.map"] = ",".join(f"{offset},{len(part)}" for offset, part in segments)
+        places = ",".join(f"{offset},{len(part)}" for offset, part in segments)
+        info.pax_headers = {"GNU.sparse.size": str(size), "GNU.sparse.map": places}
         self._tar.addfile(info, io.BytesIO(data))
         return self
 
@@ -98,8 +98,10 @@ class LayerBuilder:
         info.type, info.mode, info.uid, info.gid = kind, mode, uid, gid
         seconds, nanoseconds = divmod(mtime, NANO)
         info.mtime = seconds
+        headers = {
+            f"SCHILY.xattr.{name}": value.decode("utf-8", "surrogateescape") for name, value in (xattrs or {}).items()
+        }
         if nanoseconds:
-            info.pax_headers["mtime"] = f"{seconds}.{nanoseconds:09d}"
-        for name, value in (xattrs or {}).items():
-            info.pax_headers[f"SCHILY.xattr.{name}"] = value.decode("utf-8", "surrogateescape")
+            headers["mtime"] = f"{seconds}.{nanoseconds:09d}"
+        info.pax_headers = headers
         return info

@@ -88,7 +88,7 @@ def plan_erofs(tree: Tree, block_size: int, chunk_size: int, packages: Mapping[b
     layout = plan_layout(tree, _geometry(block_size, chunk_size), packages)
     nid = array("Q", bytes(8 * tree.inodes))
     # Inode number 0 is "no file" to readdir: the root, first of all inodes, stands behind two free slots.
-    zones = Zones(0, chunk_size // erofs.SLOT)
+    zones = Zones(0, chunk_size // erofs.SLOT, block_size // erofs.SLOT)
     lead = 2
     for layer in layout.layers:
         for members in layer.zones:
