@@ -37,6 +37,7 @@ from lambdad.block.nbd import (
 _log = logging.getLogger(__name__)
 
 _PIECE = 256 * 1024
+_PART = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,15 +254,17 @@ class _Connection:
 
     async def _run(self, request: Request) -> None:
         try:
-            await self._answer(request)
-        except NoSpace as error:
-            self._machine.reply_error(request.cookie, NbdError.NO_SPACE, str(error))
-        except BlockError as error:
-            _log.warning("action=nbd_request_failed error=%s", error)
-            self._machine.reply_error(request.cookie, NbdError.IO, str(error))
+            try:
+                await self._answer(request)
+            except NoSpace as error:
+                self._machine.reply_error(request.cookie, NbdError.NO_SPACE, str(error))
+            except BlockError as error:
+                _log.warning("action=nbd_request_failed error=%s", error)
+                self._machine.reply_error(request.cookie, NbdError.IO, str(error))
+            await self._flush()
         finally:
+            # Only after the client has taken the answer: who does not read is not served further.
             self._slots.release()
-        await self._flush()
 
     async def _answer(self, request: Request) -> None:
         assert self._source is not None
@@ -292,14 +295,16 @@ class _Connection:
             data = await source.read(request.offset, request.length)
             self._machine.reply_data(request.cookie, request.offset, [data])
             return
-        # All data first: an error after a part of the answer is allowed, but half an answer helps nobody.
-        parts: list[tuple[int, Extent | bytes]] = []
-        offset = request.offset
+        # Part by part, each taken by the client before the next is read: a big read needs little memory. An error
+        # after some parts is in the protocol.
+        offset, end = request.offset, request.offset + request.length
         for extent in source.extents(request.offset, request.length):
-            parts.append((offset, extent if extent.is_zero else await source.read(offset, extent.length)))
+            for start in range(offset, offset + extent.length, _PART):
+                count = min(_PART, offset + extent.length - start)
+                part = Extent(count, is_zero=True) if extent.is_zero else await source.read(start, count)
+                self._machine.reply_part(request.cookie, start, part, is_last=start + count == end)
+                await self._flush()
             offset += extent.length
-        for number, (start, part) in enumerate(parts, 1):
-            self._machine.reply_part(request.cookie, start, part, is_last=number == len(parts))
 
     async def _flush(self) -> None:
         out = self._machine.take()
@@ -310,7 +315,7 @@ class _Connection:
 
 async def _touch(source: BlockSource, offset: int, length: int) -> None:
     while length:
-        count = min(length, 4 * 1024 * 1024)
+        count = min(length, _PART)
         await source.read(offset, count)
         offset += count
         length -= count
