@@ -16,6 +16,7 @@ from lambdad.wire.serialize import serialize_error, serialize_response
 from lambdad.wire.server import Responder
 from lambdad.wire.service import LambdaService
 from lambdad.wire.sigv4 import namespace_of
+from lambdad.wire.validate import validate_request
 
 _FUNCTIONS = "/2015-03-31/functions/"
 _INVOCATIONS = "/invocations"
@@ -96,5 +97,6 @@ class HttpApp:
                 f"The operation {operation.name} is not supported by lambdad yet.",
             )
         parameters = parse_request(operation, match.labels, request.query, request.headers, request.body)
+        validate_request(operation, parameters)
         output = await handler(request, request_id, parameters)
         return serialize_response(operation, output, request_id)
