@@ -30,7 +30,7 @@ wrapper=$1
 shift
 if [ ! -f "$wrapper" ]; then echo "$wrapper: does not exist"; exit 127; fi
 if [ ! -x "$wrapper" ]; then echo "$wrapper: is not an executable"; exit 126; fi
-exec -- "$wrapper" "$@"
+exec "$wrapper" "$@"
 """
 """The words and exit codes are those of AWS's own runtimes."""
 

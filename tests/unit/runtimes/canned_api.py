@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
 DEADLINE_S = 60.0
@@ -61,10 +61,8 @@ class CannedApi:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while await self._request(reader, writer):
-                await writer.drain()
-        writer.close()
+        while await self._request(reader, writer):
+            await writer.drain()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -127,6 +125,35 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
     return b"".join(parts)
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
+
+
+@contextlib.asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[str]:
+    """A server on this host, by its `host:port`. Its clients must be gone when the block ends: that is awaited."""
+    active: set[asyncio.Task[None]] = set()
+
+    async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        active.add(task)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await serve(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+        active.discard(task)
+
+    server = await asyncio.start_server(tracked, "127.0.0.1", 0, limit=64 * 1024 * 1024)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"{host}:{port}"
+    finally:
+        server.close()
+        if active:
+            await asyncio.wait(active, timeout=DEADLINE_S)
+
+
 def _kill(group: int) -> None:
     """A zygote and its fork alike. The group's leader is not reaped before the last call."""
     with contextlib.suppress(ProcessLookupError):
@@ -138,33 +165,29 @@ async def run_runtime(
     environment: Mapping[str, str],
     events: Sequence[Event],
     post_status: str = "202 Accepted",
-    directory: str | None = None,
 ) -> Outcome:
     """Run a runtime until it has taken all events and asks for more, or has ended."""
     api = CannedApi(events, post_status)
-    server = await asyncio.start_server(api.serve, "127.0.0.1", 0, limit=64 * 1024 * 1024)
-    host, port = server.sockets[0].getsockname()
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        env={"PATH": "/usr/bin:/bin", **environment, "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"},
-        cwd=directory,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
-            output = tasks.create_task(process.stdout.read())
-            drained = tasks.create_task(api.drained.wait())
-            ended = tasks.create_task(process.wait())
-            await asyncio.wait((drained, ended), return_when=asyncio.FIRST_COMPLETED)
-            status = process.returncode
+    async with serving(api.serve) as address:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env={"PATH": "/usr/bin:/bin", **environment, "AWS_LAMBDA_RUNTIME_API": address},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
+                output = tasks.create_task(process.stdout.read())
+                drained = tasks.create_task(api.drained.wait())
+                ended = tasks.create_task(process.wait())
+                await asyncio.wait((drained, ended), return_when=asyncio.FIRST_COMPLETED)
+                status = process.returncode
+                _kill(process.pid)
+                drained.cancel()
+        finally:
             _kill(process.pid)
-            drained.cancel()
-    finally:
-        _kill(process.pid)
-        await process.wait()
-        server.close()
+            await process.wait()
     return Outcome(api.posts, output.result(), status)

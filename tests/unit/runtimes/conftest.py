@@ -7,15 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from lambdad.runtimes import python_tree
 from lambdad.runtimes.catalogue import Catalogue, discover
 
 
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    """What discovery finds here; the trees that tests make hold no AWS SDK, and go away with it."""
+    """What discovery finds here; the trees that tests make go away with it."""
     cache = tmp_path_factory.mktemp("runtimes")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(python_tree, "SDK_DISTRIBUTIONS", ())
-        yield discover(cache)
+    yield discover(cache)
     shutil.rmtree(cache, ignore_errors=True)

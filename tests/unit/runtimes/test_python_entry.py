@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from tests.unit.runtimes.canned_api import Event, Outcome, run_runtime
 
+from lambdad.runtimes import python_tree
 from lambdad.runtimes.catalogue import PYTHON_MINORS, Catalogue, make_tree
 from lambdad.runtimes.python import entry
 from lambdad.runtimes.runtime import PythonRuntime, RuntimeMissing
@@ -31,6 +33,8 @@ with open(path, "rb") as file:
     exec(compile(file.read(), path, "exec"), module.__dict__)
 module.preload()
 print("text of the zygote, not yet written", end="")
+for moved in sys.argv[2:]:
+    os.rename(os.path.dirname(path), moved)
 child = os.fork()
 if child == 0:
     module.run()
@@ -94,7 +98,9 @@ def handler(event, context):
 
 
 @pytest.fixture(params=PYTHON_MINORS)
-def runtime(request: pytest.FixtureRequest, catalogue: Catalogue) -> PythonRuntime:
+def runtime(request: pytest.FixtureRequest, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> PythonRuntime:
+    """Without the AWS SDK, which is most of a tree and has a test of its own."""
+    monkeypatch.setattr(python_tree, "SDK_DISTRIBUTIONS", ())
     try:
         found = catalogue.get(f"python{request.param}")
     except RuntimeMissing as error:
@@ -316,6 +322,35 @@ def test_the_client_context_and_a_chunked_event_are_understood(run: Run) -> None
 def test_a_connection_that_the_server_closes_is_opened_again(run: Run) -> None:
     outcome = run(raw=[Event(b'{"do": "echo"}', last=True), Event(b'{"do": "echo"}', last=True)])
     assert _answers(outcome) == [{"do": "echo"}, {"do": "echo"}]
+
+
+def test_what_the_zygote_loaded_from_the_host_goes_on_where_the_sandbox_has_it(
+    runtime: PythonRuntime, tmp_path: Path
+) -> None:
+    """The zygote loads from the cache directory, which no sandbox sees: there the same files are at /var/runtime."""
+    before, after = tmp_path / "host", tmp_path / "inside"
+    shutil.copytree(runtime.runtime_dir, before)
+    (tmp_path / "zygote.py").write_text(ZYGOTE)
+    (tmp_path / "app.py").write_text(
+        textwrap.dedent(
+            """
+            import awslambdaric.lambda_multi_concurrent_utils as late, awslambdaric, sys
+            def handler(event, context):
+                named = [module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)]
+                return [late.__file__, awslambdaric.__path__, [name for name in named if "/host/" in name]]
+            """
+        )
+    )
+    argv = [runtime.interpreter, "-I", "-S", str(tmp_path / "zygote.py"), f"{before}/bootstrap.py", str(after)]
+    environment = {
+        "_HANDLER": "app.handler",
+        "LAMBDA_TASK_ROOT": str(tmp_path),
+        "LAMBDA_RUNTIME_DIR": str(after),
+        "AWS_LAMBDA_LOG_LEVEL": "INFO",
+    }
+    (answer,) = _answers(asyncio.run(run_runtime(argv, environment, [Event(b"{}")])))
+    package = f"{after}/awslambdaric"
+    assert answer == [f"{package}/lambda_multi_concurrent_utils.py", [package], []]
 
 
 def test_the_search_path_has_no_entry_twice_and_nothing_of_the_host() -> None:

@@ -56,7 +56,8 @@ def next() -> tuple[bytes, dict[str, str | int | None]]:  # noqa: A001
     if status != 200:
         raise RuntimeError(f"Failed to get next invocation. HTTP status {status}: {body[:512]!r}")
     found: dict[str, str | int | None] = {name: headers.get(key) for name, key in _HEADERS.items()}
-    found[_DEADLINE] = int(headers.get(_DEADLINE.lower().encode(), "0"))
+    deadline = headers.get(_DEADLINE.lower().encode(), "")
+    found[_DEADLINE] = int(deadline) if deadline.isdecimal() else 0
     return body, found
 
 

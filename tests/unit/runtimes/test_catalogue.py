@@ -1,0 +1,114 @@
+"""What this host offers: the newest of each, and what to do about the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lambdad.runtimes import catalogue as module
+from lambdad.runtimes.catalogue import Catalogue, discover, explain_missing
+from lambdad.runtimes.python_tree import TreeError
+from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime, RuntimeMissing
+from lambdad.runtimes.search import SearchPlaces
+
+
+def _python(folder: Path, version: str, minor: str | None = None) -> str:
+    """A program that says it is CPython."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"python{minor or '.'.join(version.split('.')[:2])}"
+    answer = {
+        "implementation": "cpython",
+        "version": version,
+        "final": True,
+        "executable": str(path),
+        "prefix": str(folder.parent),
+        "soabi": "cpython-312-x86_64-linux-gnu",
+        "free_threaded": False,
+    }
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def _node(folder: Path, version: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "node"
+    answer = {"version": version, "executable": str(path), "final": True}
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def _discover(tmp_path: Path, *folders: str) -> Catalogue:
+    places = SearchPlaces(path=tuple(str(tmp_path / folder) for folder in folders), homes=())
+    return discover(tmp_path / "cache", places)
+
+
+def test_the_newest_patch_of_each_minor_wins(tmp_path: Path) -> None:
+    _python(tmp_path / "a" / "bin", "3.12.9")
+    _python(tmp_path / "b" / "bin", "3.12.10")
+    _python(tmp_path / "b" / "bin", "3.9.1")
+    catalogue = _discover(tmp_path, "a/bin", "b/bin")
+    assert catalogue.identifiers() == ("python3.9", "python3.12", "provided", "provided.al2", "provided.al2023")
+    found = catalogue.get("python3.12")
+    assert isinstance(found, PythonRuntime)
+    assert (found.version, found.prefix) == ("3.12.10", str(tmp_path / "b"))
+    assert found.runtime_dir.startswith(f"{tmp_path}/cache/runtimes/python3.12-")
+
+
+def test_a_program_with_a_wrong_name_does_not_count(tmp_path: Path) -> None:
+    _python(tmp_path / "bin", "3.11.1", minor="3.12")
+    assert "python3.12" not in _discover(tmp_path, "bin").identifiers()
+
+
+def test_even_releases_of_node_from_18_on_count(tmp_path: Path) -> None:
+    for name, version in (("a", "16.1.0"), ("b", "20.1.0"), ("c", "20.2.0"), ("d", "21.0.0"), ("e", "22.0.0")):
+        _node(tmp_path / name / "bin", version)
+    catalogue = _discover(tmp_path, *(f"{name}/bin" for name in "abcde"))
+    assert catalogue.identifiers()[:2] == ("nodejs20.x", "nodejs22.x")
+    found = catalogue.get("nodejs20.x")
+    assert isinstance(found, NodeRuntime) and found.version == "20.2.0"
+
+
+def test_this_host_offers_at_least_the_python_that_runs_lambdad(catalogue: Catalogue) -> None:
+    minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    found = catalogue.get(f"python{minor}")
+    assert found in catalogue.pythons()
+    assert isinstance(found, PythonRuntime)
+    assert Path(found.interpreter).is_file() and not Path(found.interpreter).is_symlink()
+
+
+def test_a_missing_runtime_says_how_to_get_it(tmp_path: Path) -> None:
+    catalogue = _discover(tmp_path)
+    with pytest.raises(RuntimeMissing, match=r"`uv python install 3\.12`.* then restart lambdad"):
+        catalogue.get("python3.12")
+    assert catalogue.check("provided") is None
+    assert "`nvm install 22`" in (catalogue.check("nodejs22.x") or "")
+    for identifier in ("java21", "python3.8", "nodejs16.x", "python3.99", "nonsense\n"):
+        assert "as `provided.al2023` with an executable named `bootstrap`" in explain_missing(identifier, ())
+
+
+def test_ensure_makes_a_tree_once_for_all_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Runtime] = []
+    monkeypatch.setattr(module, "make_tree", made.append)
+    catalogue = Catalogue([ProvidedRuntime("provided")])
+
+    async def ask() -> list[str | None]:
+        return await asyncio.gather(*(catalogue.ensure("provided") for _ in range(3)))
+
+    assert asyncio.run(ask()) == [None, None, None]
+    assert made == [ProvidedRuntime("provided")] * 3
+
+
+def test_ensure_tells_why_it_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(runtime: Runtime) -> None:
+        raise TreeError(f"no room for {runtime.identifier}")
+
+    monkeypatch.setattr(module, "make_tree", fail)
+    catalogue = Catalogue([ProvidedRuntime("provided")])
+    assert asyncio.run(catalogue.ensure("provided")) == "no room for provided"
+    assert "restart lambdad" in (asyncio.run(catalogue.ensure("python3.12")) or "")
