@@ -161,7 +161,7 @@ class Cell:
                     os.close(fd)
                 if word == b"error":
                     self._fail(f"making a cell failed: {rest.decode(errors='replace')}")
-                elif not data and self._init_pidfd < 0:
+                elif not data and self._init_pidfd < 0 and not self.is_killed:
                     self._fail("the launcher ended before it made a cell")
                     self.kill()
 

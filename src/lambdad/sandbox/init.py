@@ -274,6 +274,14 @@ def launch_cells(driver: _socket.socket, own_pids: int | None, config: dict[str,
             os.close(fd)
 
 
+def report(control: _socket.socket, error: BaseException) -> None:
+    """Tell the driver, unless it is not interested in this cell any more."""
+    try:
+        control.send(b"error " + describe(error))
+    except OSError:
+        pass
+
+
 def fork_cell(control: _socket.socket, own_pids: int | None) -> bool:
     """Fork process 1 of a new pid namespace; True in it."""
     try:
@@ -290,7 +298,7 @@ def fork_cell(control: _socket.socket, own_pids: int | None) -> bool:
         send(control, b"forked", [pidfd])
         os.close(pidfd)
     except OSError as error:
-        control.send(b"error " + describe(error))
+        report(control, error)
     if own_pids is None:
         os._exit(0)
     return False
@@ -323,7 +331,7 @@ def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config:
         listener.close()
         attend(control, ours, runtime, config["filter"])
     except BaseException as error:
-        control.send(b"error " + describe(error))
+        report(control, error)
     os._exit(1)
 
 

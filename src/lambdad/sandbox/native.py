@@ -105,6 +105,7 @@ class NativeDriver:
         self._program = b""
         self._last_number = 0
         self._cells: set[Cell] = set()
+        self._sandboxes: set[NativeSandbox] = set()
         self._launchers: dict[str | None, Launcher] = {}
         self._pools: dict[str | None, CellPool] = {}
         self._lock = -1
@@ -152,7 +153,10 @@ class NativeDriver:
             raise
         finally:
             pool.refill()
-        return NativeSandbox(sandbox_id, cell, output)
+        sandbox = NativeSandbox(sandbox_id, cell, output)
+        self._sandboxes.add(sandbox)
+        cell.removed.add_done_callback(lambda _: self._sandboxes.discard(sandbox))
+        return sandbox
 
     async def close(self) -> None:
         for pool in self._pools.values():
@@ -160,6 +164,8 @@ class NativeDriver:
         cells = list(self._cells)
         for cell in cells:
             cell.kill()
+        for sandbox in list(self._sandboxes):
+            await sandbox.destroy()
         for cell in cells:
             await asyncio.shield(cell.removed)
         for launcher in self._launchers.values():

@@ -91,15 +91,10 @@ class CellPool:
             cell.kill()
         async with self._making:
             try:
-                cell = self._make()
-            except OSError as error:
-                raise SandboxError(f"making a control group failed: {error}") from error
-            try:
-                await asyncio.shield(cell.ready)
-            except BaseException:
-                cell.kill()
-                raise
-        return cell
+                return await self._make_ready()
+            except SandboxError:
+                # No function had a part in it: a launcher that has died is replaced by the second attempt.
+                return await self._make_ready()
 
     def refill(self) -> None:
         """Soon, in the background, make up for what was taken."""
@@ -111,6 +106,18 @@ class CellPool:
             self._idle.popleft().kill()
         if self._filling is not None:
             self._filling.kill()
+
+    async def _make_ready(self) -> Cell:
+        try:
+            cell = self._make()
+        except OSError as error:
+            raise SandboxError(f"making a control group failed: {error}") from error
+        try:
+            await asyncio.shield(cell.ready)
+        except BaseException:
+            cell.kill()
+            raise
+        return cell
 
     def _fill(self) -> None:
         if self._is_closed or self._filling is not None or len(self._idle) >= self._prepared:
