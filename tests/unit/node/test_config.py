@@ -1,0 +1,50 @@
+"""Configuration: what is set where, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdad.node.config import Config, ConfigError, from_json, load
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "lambdad.toml"
+    file.write_text('port = 9001\nregion = "eu-west-1"\n')
+    config = load(file, {"port": 9002, "region": None})
+    assert (config.port, config.region, config.host) == (9002, "eu-west-1", "127.0.0.1")
+
+
+def test_a_configuration_survives_its_way_to_a_process(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path, keep_alive=3.5, zygotes=False)
+    assert from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prot": 1}, "unknown key 'prot'"),
+        ({"port": "9000"}, "port must be int"),
+        ({"port": 70_000}, "between 0 and 65535"),
+        ({"zygotes": 1}, "zygotes must be bool"),
+        ({"concurrency": 0}, "at least 1"),
+        ({"account": "12"}, "12 digits"),
+        ({"prepared": -1}, "not be negative"),
+        ({"egress": "all"}, "none, internet or host"),
+        ({"host": "0.0.0.0"}, "not a loopback address"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_what_may_be(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load(None, options)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        load(tmp_path / "missing.toml", {})
+    broken = tmp_path / "broken.toml"
+    broken.write_text("port = ")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load(broken, {})

@@ -1,0 +1,119 @@
+"""Which request goes where."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from lambdad.model.arn import Namespace
+from lambdad.model.errors import not_found
+from lambdad.node.http_app import HttpApp
+from lambdad.telemetry.log import silent
+from lambdad.wire.http import Request, Response
+from lambdad.wire.server import Responder
+from lambdad.wire.service import load_service
+
+
+class Frontend:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Namespace, str]] = []
+
+    def invoke(self, request: Request, namespace: Namespace, label: str, request_id: str, responder: Responder) -> None:
+        self.calls.append((namespace, label))
+        responder.send(Response(200))
+
+
+class Answer:
+    gone = False
+
+    def __init__(self) -> None:
+        self.response = Response(0)
+
+    def send(self, response: Response) -> None:
+        self.response = response
+
+
+class World:
+    def __init__(self) -> None:
+        self.frontend = Frontend()
+        self.parameters: list[Mapping[str, Any]] = []
+        self.app = HttpApp(
+            load_service(),
+            self.frontend,  # type: ignore[arg-type]
+            {"GetFunction": self.get_function, "ListFunctions": self.fail},
+            {"/metrics": self.page, "/_lambdad/code/": self.page},
+            region="us-east-1",
+            spawn=self.spawn,
+            log=silent(),
+        )
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(coroutine)
+
+    async def get_function(self, request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.parameters.append(parameters)
+        if parameters["FunctionName"] == "nobody":
+            raise not_found("Function not found: nobody")
+        return {"Configuration": {"FunctionName": parameters["FunctionName"]}}
+
+    async def fail(self, request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise ZeroDivisionError
+
+    def page(self, request: Request, responder: Responder) -> None:
+        responder.send(Response(200, [], b"page"))
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> Response:
+        answer = Answer()
+        path, _, query = path.partition("?")
+        self.app.handle(Request(method, path, query, {}, body), answer)
+        return answer.response
+
+
+def test_invokes_go_to_the_frontend_with_the_raw_label() -> None:
+    world = World()
+    world.ask("POST", "/2015-03-31/functions/arn%3Aaws/invocations")
+    assert world.frontend.calls == [(Namespace("000000000000", "us-east-1"), "arn%3Aaws")]
+
+
+def test_operations_get_parsed_parameters_and_their_output_is_serialised() -> None:
+    response = World().ask("GET", "/2015-03-31/functions/f")
+    assert json.loads(response.body) == {"Configuration": {"FunctionName": "f"}}
+
+
+def test_errors_have_aws_envelope() -> None:
+    response = World().ask("GET", "/2015-03-31/functions/nobody")
+    assert response.status == 404
+    assert json.loads(response.body) == {"Type": "User", "Message": "Function not found: nobody"}
+
+
+def test_constraints_are_checked_before_the_operation_runs() -> None:
+    world = World()
+    response = world.ask("GET", "/2015-03-31/functions/bad%20name")
+    assert response.status == 400
+    assert b"1 validation error detected" in response.body
+    assert world.parameters == []
+
+
+def test_an_operation_that_is_not_built_is_named() -> None:
+    response = World().ask("GET", "/2016-08-19/account-settings")
+    assert response.status == 400
+    assert b"GetAccountSettings is not supported by lambdad yet" in response.body
+
+
+def test_an_error_of_ours_is_a_service_exception_without_details() -> None:
+    response = World().ask("GET", "/2015-03-31/functions")
+    assert response.status == 500
+    assert b"ZeroDivisionError" not in response.body
+
+
+def test_paths_outside_are_refused_as_aws_does() -> None:
+    assert World().ask("GET", "/nothing/here").status == 403
+
+
+def test_pages_are_found_by_name_or_prefix_and_others_list_them() -> None:
+    world = World()
+    assert world.ask("GET", "/metrics").body == b"page"
+    assert world.ask("GET", "/_lambdad/code/abc").body == b"page"
+    assert world.ask("GET", "/_lambdad/nothing").status == 404

@@ -1,0 +1,45 @@
+"""Invocations as metrics."""
+
+from __future__ import annotations
+
+from lambdad.model.arn import Namespace
+from lambdad.model.environment import EnvironmentSpec
+from lambdad.model.errors import function_not_found, throttled
+from lambdad.model.invocation import InvocationResult
+from lambdad.node.observer import MetricsObserver
+from lambdad.telemetry.metrics import Metrics
+
+HERE = Namespace("000000000000", "us-east-1")
+SPEC = EnvironmentSpec(
+    namespace=HERE,
+    function_name="f",
+    version="1",
+    revision="a",
+    runtime="python3.11",
+    handler="app.handler",
+    memory_mb=128,
+    timeout_s=3,
+    ephemeral_mb=512,
+    architecture="x86_64",
+    environment={},
+    code=None,
+)
+
+
+def test_invocations_cold_starts_errors_and_throttles_are_counted() -> None:
+    metrics = Metrics()
+    observer = MetricsObserver(metrics)
+    good = InvocationResult(payload=b"1", memory_used_mb=30)
+    bad = InvocationResult(payload=b"{}", error="Unhandled", error_type="Sandbox.Timedout")
+    observer.invoked(SPEC, good, {"duration": 5.0, "sandbox": 3.0, "init": 7.0})
+    observer.invoked(SPEC, bad, {"duration": 5.0})
+    observer.rejected(HERE, "f:1", throttled("ConcurrentInvocationLimitExceeded"))
+    observer.rejected(HERE, "nobody", function_not_found("arn"))
+    observer.observe_environments({"idle": 2, "busy": 1, "starting": 0, "waiting": 0})
+    text = metrics.render().decode()
+    assert 'lambdad_invocations_total{function="f",version="1"} 2.0' in text
+    assert 'lambdad_cold_starts_total{function="f",version="1"} 1.0' in text
+    assert 'lambdad_errors_total{function="f",type="Sandbox.Timedout",version="1"} 1.0' in text
+    assert 'lambdad_throttles_total{function="f",reason="ConcurrentInvocationLimitExceeded",version="1"} 1.0' in text
+    assert 'lambdad_sandboxes{state="idle"} 2.0' in text
+    assert "lambdad_concurrent_executions 1.0" in text
