@@ -89,7 +89,7 @@ def source_kind(params: Params) -> str:
 
 def new_parameters(kind: str, params: Params) -> dict[str, Any]:
     """What the client gives over the defaults of the kind, checked."""
-    given = {member: _as_json(params[member]) for member in KEPT if member in params}
+    given = {member: params[member] for member in KEPT if member in params}
     parameters = {**_DEFAULTS[kind], **given}
     arn = params.get("EventSourceArn", "")
     _check_position(kind, arn, parameters)
@@ -99,7 +99,7 @@ def new_parameters(kind: str, params: Params) -> dict[str, Any]:
 
 def changed_parameters(kind: str, arn: str, before: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """`before` with what UpdateEventSourceMapping gives, checked."""
-    parameters = dict(before) | {member: _as_json(params[member]) for member in KEPT if member in params}
+    parameters = dict(before) | {member: params[member] for member in KEPT if member in params}
     for member in ("FilterCriteria", "ScalingConfig"):
         if not parameters.get(member):
             parameters.pop(member, None)  # An empty one takes it away.
@@ -165,8 +165,3 @@ def _is_pattern(pattern: Mapping[str, Any]) -> bool:
         (isinstance(value, list) and bool(value)) or (isinstance(value, dict) and bool(value) and _is_pattern(value))
         for value in pattern.values()
     )
-
-
-def _as_json(value: Any) -> Any:
-    """A parameter as JSON keeps it: times as epoch seconds."""
-    return value.timestamp() if hasattr(value, "timestamp") else value

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -62,6 +63,7 @@ class DirectoryBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._renewing = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
         for leftover in root.glob(".new-*"):
             leftover.unlink(missing_ok=True)
@@ -115,8 +117,20 @@ class DirectoryBlobs:
     def delete(self, sha: str) -> None:
         self._locate(sha).unlink(missing_ok=True)
 
+    def delete_unused(self, sha: str, since: float) -> bool:
+        """Delete the blob unless it was put after `since`, epoch seconds; says whether it did."""
+        path = self._locate(sha)
+        with self._renewing:
+            try:
+                unused = path.stat().st_mtime <= since
+            except FileNotFoundError:
+                return False
+            if unused:
+                path.unlink()
+            return unused
+
     def list(self) -> Iterator[tuple[str, float]]:
-        """(digest, time of last use as a new blob in epoch seconds) of everything that is there."""
+        """(digest, when it was last put, in epoch seconds) of every blob."""
         for path in self._root.glob("[0-9a-f][0-9a-f]/*"):
             with contextlib.suppress(FileNotFoundError):
                 yield path.name, path.stat().st_mtime
@@ -128,13 +142,14 @@ class DirectoryBlobs:
 
     def _is_whole(self, path: Path, size: int) -> bool:
         """Whether the blob is there; if so it counts as new again, so that a sweep does not take it meanwhile."""
-        try:
-            whole = path.stat().st_size == size
-            if whole:
-                os.utime(path)
-        except FileNotFoundError:
-            return False
-        return whole
+        with self._renewing:
+            try:
+                whole = path.stat().st_size == size
+                if whole:
+                    os.utime(path)
+            except FileNotFoundError:
+                return False
+            return whole
 
 
 def _sync_directory(path: Path) -> None:

@@ -70,3 +70,15 @@ def test_half_written_files_of_a_killed_process_are_removed(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == [SHA[:2]]
     blobs.delete(SHA)
     assert list(blobs.list()) == []
+
+
+def test_an_unused_blob_goes_unless_it_was_put_again(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    blobs.put(b"content")
+    path = blobs.path(SHA)
+    assert path is not None
+    os.utime(path, (100, 100))
+    assert not blobs.delete_unused(SHA, 99.0)
+    assert blobs.delete_unused(SHA, 100.0)
+    assert not blobs.delete_unused(SHA, 100.0)
+    assert not blobs.has(SHA)
