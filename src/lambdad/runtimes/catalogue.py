@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import assert_never
@@ -25,6 +26,7 @@ from lambdad.runtimes.runtime import (
     RuntimeMissing,
 )
 from lambdad.runtimes.search import SearchPlaces, is_script, node_candidates, places_of_host, python_candidates
+from lambdad.runtimes.tree_cache import TreeError, sweep
 
 PYTHON_MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 NODE_OLDEST = 18
@@ -70,7 +72,7 @@ class Catalogue:
             runtime = self.get(identifier)
             async with self._making[identifier]:
                 await asyncio.to_thread(make_tree, runtime)
-        except (RuntimeMissing, python_tree.TreeError) as error:
+        except (RuntimeMissing, TreeError) as error:
             return str(error)
         return None
 
@@ -78,7 +80,7 @@ class Catalogue:
 def discover(cache_dir: Path, places: SearchPlaces | None = None) -> Catalogue:
     """Look at this host; every interpreter found is run once, and remembered in `cache_dir`.
 
-    Blocks for up to some seconds the first time.
+    Blocks, the first time for up to some seconds. Raises `TreeError` if lambdad is installed incompletely.
     """
     cache_dir = cache_dir.absolute()
     places = places_of_host(os.environ) if places is None else places
@@ -92,6 +94,8 @@ def discover(cache_dir: Path, places: SearchPlaces | None = None) -> Catalogue:
     for major in sorted(majors):
         newest = max((node for node in nodes if node.release[0] == major), key=lambda node: node.release)
         runtimes.append(_node_runtime(newest, cache_dir))
+    used = [Path(runtime.runtime_dir).name for runtime in runtimes if not isinstance(runtime, ProvidedRuntime)]
+    sweep(cache_dir / "runtimes", used, time.time())
     runtimes.extend(ProvidedRuntime(identifier) for identifier in PROVIDED_IDENTIFIERS)
     return Catalogue(runtimes)
 

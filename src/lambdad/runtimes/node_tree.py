@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from lambdad.runtimes.python_tree import TreeError
+from lambdad.runtimes.tree_cache import TreeError, building
 
 PACKAGE = "aws-lambda-ric"
 NPM_TIMEOUT_S = 120.0
@@ -69,25 +69,12 @@ def build_node_tree(target: Path, interpreter: str, major: int) -> None:
     """Make `target` (named by `node_tree_name`) if it is not there. Needs npm and its registry. Raises `TreeError`."""
     if target.is_dir():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-    tree = work / "tree"
-    try:
-        release = _release(major)
-        archive = _fetch(release, interpreter, work)
+    release = _release(major)
+    with building(target) as tree, tempfile.TemporaryDirectory() as download:
+        archive = _fetch(release, interpreter, Path(download))
         _unpack(archive, release, tree / "node_modules" / PACKAGE)
         for name in _OUR_FILES:
             shutil.copyfile(_our_file(name), tree / name)
-        _open_to_all(tree)
-        try:
-            tree.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
-    except (OSError, tarfile.TarError) as error:
-        raise TreeError(f"The Node.js runtime could not be put into {target.parent}: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _our_file(name: str) -> Path:
@@ -129,20 +116,22 @@ def _fetch(release: _Release, interpreter: str, work: Path) -> Path:
 
 def _unpack(archive: Path, release: _Release, target: Path) -> None:
     """Only the files that are known, each a regular file: no path of the archive is ever used."""
-    with tarfile.open(archive, "r:gz") as package:
-        for name in release.files:
-            try:
-                member = package.getmember(f"package/{name}")
-            except KeyError as error:
-                raise TreeError(f"{PACKAGE} {release.version} has no {name}") from error
-            content = package.extractfile(member) if member.isreg() and member.size <= _MEMBER_MAX else None
-            if content is None:
-                raise TreeError(f"{PACKAGE} {release.version}: {name} is not a file of a sensible size")
-            destination = target / name
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            destination.write_bytes(content.read())
+    try:
+        with tarfile.open(archive, "r:gz") as package:
+            for name in release.files:
+                destination = target / name
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                destination.write_bytes(_member(package, f"package/{name}"))
+    except tarfile.TarError as error:
+        raise TreeError(f"{archive.name} is no archive of {PACKAGE} {release.version}: {error}") from error
 
 
-def _open_to_all(tree: Path) -> None:
-    for path in (tree, *tree.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+def _member(package: tarfile.TarFile, name: str) -> bytes:
+    try:
+        member = package.getmember(name)
+    except KeyError as error:
+        raise TreeError(f"npm delivered an archive without {name}") from error
+    content = package.extractfile(member) if member.isreg() and member.size <= _MEMBER_MAX else None
+    if content is None:
+        raise TreeError(f"npm delivered an archive in which {name} is not a file of a sensible size")
+    return content.read()

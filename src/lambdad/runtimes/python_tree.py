@@ -9,14 +9,14 @@ a C accelerator that fits no other interpreter is left out.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
+
+from lambdad.runtimes.tree_cache import TreeError, building
 
 CLIENT_DISTRIBUTIONS = ("awslambdaric", "simplejson", "snapshot-restore-py")
 SDK_DISTRIBUTIONS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "urllib3", "six")
@@ -27,10 +27,6 @@ _FORMAT = 1
 """Part of every tree's name: raise it when the way that trees are built changes."""
 _COMPILE_TIMEOUT_S = 300.0
 _LEFT_OUT = ("__pycache__", "tests")
-
-
-class TreeError(Exception):
-    """A tree could not be built. The text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +47,15 @@ def python_tree_name(minor: str, soabi: str) -> str:
 
 
 def build_python_tree(target: Path, *, minor: str, soabi: str, interpreter: str) -> None:
-    """Make `target` (named by `python_tree_name`) if it is not there. Takes seconds. Raises `TreeError`.
-
-    Two processes may build the same tree at once: one of them wins, the other's work is thrown away.
-    """
+    """Make `target` (named by `python_tree_name`) if it is not there. Takes a second or two. Raises `TreeError`."""
     if target.is_dir():
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-    try:
-        _fill(work, _parts(minor, soabi))
+    with building(target) as work:
+        for part in _parts(minor, soabi):
+            destination = work / part.name
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(part.source, destination)
         _compile(work, interpreter)
-        _open_to_all(work)
-        try:
-            work.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
-    except OSError as error:
-        raise TreeError(f"The Python {minor} runtime could not be put into {target.parent}: {error}") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _parts(minor: str, soabi: str) -> Sequence[_Part]:
@@ -109,13 +93,6 @@ def _is_wanted(path: PurePosixPath, soabi: str) -> bool:
     return True
 
 
-def _fill(work: Path, parts: Sequence[_Part]) -> None:
-    for part in parts:
-        destination = work / part.name
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(part.source, destination)
-
-
 def _compile(work: Path, interpreter: str) -> None:
     """Byte code in advance, valid whatever the files' times: a sandbox can write none."""
     argv = (interpreter, "-I", "-S", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", str(work))
@@ -133,11 +110,3 @@ def _compile(work: Path, interpreter: str) -> None:
         )
     except subprocess.SubprocessError as error:
         raise TreeError(f"{interpreter} did not compile the Python runtime: {error}") from error
-
-
-def _open_to_all(work: Path) -> None:
-    """Readable by every user of a sandbox, whatever the umask of this process is."""
-    for directory, _, files in os.walk(work):
-        Path(directory).chmod(0o755)
-        for file in files:
-            (Path(directory) / file).chmod(0o644)

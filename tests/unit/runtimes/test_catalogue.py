@@ -11,9 +11,9 @@ import pytest
 
 from lambdad.runtimes import catalogue as module
 from lambdad.runtimes.catalogue import Catalogue, discover, explain_missing
-from lambdad.runtimes.python_tree import TreeError
 from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime, RuntimeMissing
 from lambdad.runtimes.search import SearchPlaces
+from lambdad.runtimes.tree_cache import TreeError
 
 
 def _python(folder: Path, version: str, minor: str | None = None) -> str:

@@ -13,8 +13,8 @@ from tests.unit.runtimes.canned_api import Event, Outcome, run_runtime
 
 from lambdad.runtimes import python_tree
 from lambdad.runtimes.catalogue import Catalogue, make_tree
-from lambdad.runtimes.python_tree import TreeError
 from lambdad.runtimes.runtime import NodeRuntime, PythonRuntime
+from lambdad.runtimes.tree_cache import TreeError
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 EVENTS = [Event('{"name": "Ada é"}'.encode()), Event(b"{}")]

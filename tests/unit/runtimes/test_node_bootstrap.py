@@ -13,8 +13,8 @@ import pytest
 from tests.unit.runtimes.canned_api import Event, Outcome, run_runtime
 
 from lambdad.runtimes.catalogue import Catalogue, make_tree
-from lambdad.runtimes.python_tree import TreeError
 from lambdad.runtimes.runtime import NodeRuntime
+from lambdad.runtimes.tree_cache import TreeError
 
 Run = Callable[..., Outcome]
 

@@ -14,7 +14,7 @@ import pytest
 
 from lambdad.runtimes import node_tree
 from lambdad.runtimes.node_tree import build_node_tree, node_tree_name
-from lambdad.runtimes.python_tree import TreeError
+from lambdad.runtimes.tree_cache import TreeError
 
 FILES = ("package.json", "dist/index.mjs", "LICENSE", "NOTICE", "THIRD-PARTY-LICENSES")
 
@@ -70,9 +70,9 @@ def test_a_package_with_another_digest_is_thrown_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
-        (_package(*FILES[:-1]), "has no THIRD-PARTY-LICENSES"),
+        (_package(*FILES[:-1]), "without package/THIRD-PARTY-LICENSES"),
         (_package(*FILES, kind=tarfile.SYMTYPE), "is not a file of a sensible size"),
-        (b"no archive", "could not be put into"),
+        (b"no archive", "is no archive of aws-lambda-ric"),
     ],
 )
 def test_a_package_of_another_shape_is_refused(

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lambdad.runtimes import python_tree
-from lambdad.runtimes.python_tree import TreeError, build_python_tree, python_tree_name
+from lambdad.runtimes.python_tree import build_python_tree, python_tree_name
+from lambdad.runtimes.tree_cache import TreeError
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 SOABI = str(sysconfig.get_config_var("SOABI"))
