@@ -1,0 +1,78 @@
+"""What packages changed: told apart from the base, by package, without what a layer never carries."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.pack.bases import make_base
+
+from lambdad.pack.install import differences, file_owners, install
+
+
+@pytest.fixture
+def base(tmp_path):
+    return make_base(tmp_path / "base")
+
+
+@pytest.fixture
+def upper(tmp_path):
+    upper = tmp_path / "upper"
+    for relative, text in {
+        "usr/bin/git": "git",
+        "usr/bin/sh": "",
+        "usr/lib/git-core/git-push": "push",
+        "usr/lib/x86_64-linux-gnu/libc.so.6": "a newer one",
+        "usr/share/doc/git/copyright": "GPL",
+        "usr/share/doc/git/changelog.gz": "x",
+        "usr/share/man/man1/git.1.gz": "x",
+        "usr/lib/python3/__pycache__/x.pyc": "x",
+        "etc/passwd": "root:x:0:0::/root:/bin/sh\ngit:x:1:1::/:/bin/sh\n",
+        "etc/ld.so.conf.d/git.conf": "/usr/lib/git-libs\n",
+        "var/lib/dpkg/info/git.list": "/.\n/usr/bin/git\n/usr/lib/git-core\n/lib/x86_64-linux-gnu/libc.so.6\n",
+    }.items():
+        path = upper / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (upper / "usr/bin/git-link").symlink_to("git")
+    return upper
+
+
+def test_only_what_is_new_or_a_changed_library_is_carried(base, upper):
+    found = differences(base, upper, file_owners(upper / "var/lib/dpkg/info"))
+    origins = {change.origin for change in found.changes}
+    assert {
+        "/usr/bin/git",
+        "/usr/bin/git-link",
+        "/usr/lib/git-core/git-push",
+        "/usr/share/doc/git/copyright",
+    } <= origins
+    assert "/usr/lib/x86_64-linux-gnu/libc.so.6" in origins
+    assert not {"/usr/bin/sh", "/etc/passwd", "/usr/share/doc/git/changelog.gz"} & origins
+    assert not any("man1" in origin or "__pycache__" in origin or "dpkg" in origin for origin in origins)
+
+
+def test_changed_files_of_the_base_are_owned_by_nobody_and_reported(base, upper):
+    found = differences(base, upper, {})
+    assert found.altered == ["/etc/passwd"]
+    assert "/etc/passwd" in found.warnings[0]
+    assert "/usr/lib/x86_64-linux-gnu/libc.so.6" not in found.owned
+    assert "/usr/bin/git" in found.owned and "/usr/bin" not in found.owned
+
+
+def test_files_know_their_package_through_merged_usr_and_their_directory(base, upper):
+    found = differences(base, upper, file_owners(upper / "var/lib/dpkg/info"))
+    packages = {change.origin: change.package for change in found.changes}
+    assert packages["/usr/bin/git"] == packages["/usr/lib/git-core/git-push"] == "git"
+    assert packages["/usr/lib/x86_64-linux-gnu/libc.so.6"] == "git"
+    assert packages["/usr/bin/git-link"] == ""
+
+
+def test_more_directories_of_the_loader_are_noted(base, upper):
+    assert differences(base, upper, {}).library_directories == ["/usr/lib/git-libs"]
+
+
+def test_beginnings_of_the_bases_paths_are_known(base, upper):
+    assert {"/usr/bin", "/usr/lib", "/etc/pas"} <= differences(base, upper, {}).foreign
+
+
+def test_nothing_to_install_is_nothing(base, tmp_path):
+    assert install(base, [], tmp_path).changes == []
