@@ -122,13 +122,13 @@ class RuntimeApi:
             responder.send(_refusal(413, "RequestEntityTooLarge", text))
             self._events.response_too_large(request.overflow)
             return
+        self._events.responded(request.body)  # first: a caller waits for it
         responder.send(_ACCEPTED)
-        self._events.responded(request.body)
 
     def _error(self, request_id: str, request: Request, responder: Responder) -> None:
         self._state.call(Call.ERROR, request_id)
-        responder.send(_ACCEPTED)
         self._events.errored(request.body, _error_type(request, "Function.Unknown"))
+        responder.send(_ACCEPTED)
 
     def _init_error(self, request: Request, responder: Responder) -> None:
         self._state.call(Call.INIT_ERROR)

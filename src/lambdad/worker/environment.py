@@ -82,8 +82,12 @@ class Effects(Protocol):
 
     def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None: ...
 
-    def finish(self, invocation: Invocation) -> tuple[bytes, int]:
-        """Called after the REPORT: the log tail if the invocation wants one, and the peak memory in MiB."""
+    def log_tail(self) -> bytes:
+        """The end of the invocation's log; called after its REPORT."""
+        ...
+
+    def memory_used_mb(self) -> int:
+        """Peak memory in MiB, as last sampled."""
         ...
 
     def gone(self) -> None:
@@ -277,14 +281,16 @@ class Environment:
         init_ms, self._init_ms = self._init_ms, None
         effects = self._effects
         effects.clear_timer()
-        effects.log_report(invocation, duration_ms, init_ms, fault)
-        tail, memory_mb = effects.finish(invocation)
+        if invocation.tail:
+            effects.log_report(invocation, duration_ms, init_ms, fault)
         result = InvocationResult(
             payload=payload,
             error=None if fault is None else "Unhandled",
             error_type=None if fault is None else fault.error_type,
-            log_tail=tail,
+            log_tail=effects.log_tail() if invocation.tail else b"",
             timings={"duration": duration_ms},
-            memory_used_mb=memory_mb,
+            memory_used_mb=effects.memory_used_mb(),
         )
         effects.reply(invocation.request_id, result)
+        if not invocation.tail:  # a caller who does not read the log need not wait for it
+            effects.log_report(invocation, duration_ms, init_ms, fault)

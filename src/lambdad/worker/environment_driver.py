@@ -255,6 +255,8 @@ class EnvironmentDriver:
     def announce(self, init_ms: float | None) -> None:
         if init_ms is not None:
             self._timings["init"] = init_ms
+        if self._sandbox is not None:
+            self._sample_memory(self._sandbox)
         self.start_ms = sum(self._timings.values())
         self._became_idle()
         self._host.announce(self, self._timings)
@@ -300,15 +302,18 @@ class EnvironmentDriver:
         if self._sandbox is not None:
             self._drain(self._sandbox)
             self._sample_memory(self._sandbox)
-        self._log.report(invocation, duration_ms, init_ms, fault, self._memory_mb())
+        self._log.report(invocation, duration_ms, init_ms, fault, self.memory_used_mb())
 
     def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
         if self._sandbox is not None:
             self._drain(self._sandbox)
         self._log.init_report(phase, duration_ms, status, error_type)
 
-    def finish(self, invocation: Invocation) -> tuple[bytes, int]:
-        return (self._log.tail() if invocation.tail else b""), self._memory_mb()
+    def log_tail(self) -> bytes:
+        return self._log.tail()
+
+    def memory_used_mb(self) -> int:
+        return -(-self._memory_peak // (1024 * 1024))
 
     def gone(self) -> None:
         self._host.forget(self)
@@ -397,9 +402,6 @@ class EnvironmentDriver:
         if now - self._memory_read_at >= MEMORY_SAMPLE_S:
             self._memory_read_at = now
             self._memory_peak = max(self._memory_peak, sandbox.usage().memory_peak)
-
-    def _memory_mb(self) -> int:
-        return -(-self._memory_peak // (1024 * 1024))
 
 
 class _Events:

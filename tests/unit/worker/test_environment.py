@@ -69,8 +69,11 @@ class Recorder:
     def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
         self.init_reports.append((phase, status, error_type))
 
-    def finish(self, invocation: Invocation) -> tuple[bytes, int]:
-        return b"", 1
+    def log_tail(self) -> bytes:
+        return b""
+
+    def memory_used_mb(self) -> int:
+        return 1
 
     def gone(self) -> None:
         self.calls.append("gone")
