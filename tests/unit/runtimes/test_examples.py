@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.runtimes.canned_api import Event, Outcome, run_runtime
+from tests.unit.runtimes.test_node_bootstrap import FUNCTION
 
 from lambdad.runtimes import python_tree
 from lambdad.runtimes.catalogue import Catalogue, make_tree
@@ -21,7 +22,7 @@ EVENTS = [Event('{"name": "Ada é"}'.encode()), Event(b"{}")]
 
 
 def _run(argv: list[str], environment: dict[str, str]) -> Outcome:
-    return asyncio.run(run_runtime(argv, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", **environment}, EVENTS))
+    return asyncio.run(run_runtime(argv, {**FUNCTION, **environment}, EVENTS))
 
 
 def test_hello_python(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,15 @@ from lambdad.runtimes.tree_cache import TreeError
 
 Run = Callable[..., Outcome]
 
+FUNCTION = {
+    "AWS_LAMBDA_FUNCTION_NAME": "f",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+    "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/f",
+    "AWS_LAMBDA_LOG_STREAM_NAME": "s",
+}
+"""What the client of Node.js 24 insists on."""
+
 APP_MJS = """
 export const handler = async (event, context) => {
   if (event.do === "raise") throw new TypeError("no é");
@@ -77,8 +86,8 @@ def run(client: NodeRuntime, tmp_path: Path) -> Run:
         variables = {
             "_HANDLER": handler,
             "LAMBDA_TASK_ROOT": str(tmp_path),
-            "AWS_LAMBDA_FUNCTION_NAME": "f",
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{client.identifier}",
+            **FUNCTION,
             **(environment or {}),
         }
         given = [*(Event(json.dumps(event).encode()) for event in events), *raw]
