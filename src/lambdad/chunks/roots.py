@@ -13,6 +13,7 @@ same root*. There are no reference counts. The state of a root is one small obje
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Sequence
@@ -129,22 +130,22 @@ class RootedStore:
         self._refresh_s = refresh_s
         self._roots: list[Root] = []
         self._loaded = float("-inf")
+        self._lock = asyncio.Lock()
         self._alarmed: set[str] = set()
 
     async def get(self, name: ChunkName) -> bytes:
-        if not self._roots:
-            await self._reload()
+        await self._load_once()
+        seen = self._loaded
         try:
             return await self._get(name)
         except ChunkMissing:
             if self._clock.monotonic() - self._loaded < self._refresh_s:
                 raise
-        await self._reload()
+        await self._reload(seen)
         return await self._get(name)
 
     async def has(self, name: ChunkName) -> bool:
-        if not self._roots:
-            await self._reload()
+        await self._load_once()
         for root in self._roots:
             if await OriginStore(self._origin, root.id).has(name):
                 return True
@@ -152,8 +153,7 @@ class RootedStore:
 
     async def put(self, name: ChunkName, cipher_text: bytes) -> None:
         """Repair: into the root that answered last."""
-        if not self._roots:
-            await self._reload()
+        await self._load_once()
         if not self._roots:
             raise RootsInvalid("the origin has no root yet: nothing was ever uploaded")
         await OriginStore(self._origin, self._roots[0].id).put(name, cipher_text)
@@ -179,7 +179,17 @@ class RootedStore:
             self._roots.remove(root)
             self._roots.insert(0, root)
 
-    async def _reload(self) -> None:
+    async def _load_once(self) -> None:
+        if not self._roots:
+            await self._reload(self._loaded)
+
+    async def _reload(self, seen: float) -> None:
+        """Read the list of roots, unless somebody has since `seen`: a cold start of everything asks once."""
+        async with self._lock:
+            if self._loaded == seen:
+                await self._read_roots()
+
+    async def _read_roots(self) -> None:
         order = (RootState.ACTIVE, RootState.RETIRED, RootState.EXPIRED)
         roots: Sequence[Root] = await load_roots(self._origin.objects)
         self._roots = sorted(
