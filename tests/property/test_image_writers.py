@@ -148,9 +148,7 @@ def test_an_erofs_image_of_any_layers_is_clean_and_holds_what_the_rules_say(laye
 
 @settings(max_examples=20, deadline=None)
 @given(LAYERS, st.sampled_from(["erofs", "ext4"]))
-def test_a_layer_more_never_moves_what_the_layers_below_brought(
-    layers: list[list[Operation]], kind: str
-) -> None:
+def test_a_layer_more_never_moves_what_the_layers_below_brought(layers: list[list[Operation]], kind: str) -> None:
     """The promise that deduplication rests on: chunk by chunk, the contents of lower layers are where they were."""
     model = Model()
     tars = [apply(model, layer) for layer in layers]

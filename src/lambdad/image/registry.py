@@ -52,6 +52,7 @@ _PIECE = 1 << 20
 _REDIRECTS_MAX = 5
 _TOKEN_BYTES_MAX = 1024 * 1024
 _INDEX_DEPTH = 3
+_DISCARD_MAX = 64 * 1024
 _RETRY_AFTER_MAX_S = 30.0
 _SLOWEST = 32 * 1024
 """Bytes per second below which a blob's download is given up, after a minute of grace."""
@@ -303,7 +304,7 @@ class _Repository:
         answer = self._request(self._endpoint.base + path, headers)
         if answer.status == 401:
             challenge = answer.headers.get("WWW-Authenticate", "")
-            answer.release_conn()
+            _discard(answer)
             self._log_in(challenge)
             answer = self._request(self._endpoint.base + path, headers)
         try:
@@ -324,7 +325,7 @@ class _Repository:
             location = answer.headers.get("Location")
             if answer.status not in (301, 302, 303, 307, 308) or not location:
                 return answer
-            answer.release_conn()
+            _discard(answer)
             url = urljoin(url, location)
         raise InvalidImage(f"{self._host} redirects more than {_REDIRECTS_MAX} times")
 
@@ -396,6 +397,12 @@ class _Repository:
 def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     while piece := answer.read(_PIECE, decode_content=False):
         yield piece
+
+
+def _discard(answer: urllib3.BaseHTTPResponse) -> None:
+    """Done with an answer; its connection can be used again if little was left of it."""
+    answer.read(_DISCARD_MAX, decode_content=False)
+    answer.close()
 
 
 def _read_bounded(answer: urllib3.BaseHTTPResponse, most: int) -> bytes:

@@ -97,6 +97,7 @@ def fake_registry() -> Iterator[FakeRegistry]:
             for key, value in answer.headers.items():
                 self.send_header(key, value)
             self.close_connection = True
+            self.send_header("Connection", "close")
             if not answer.endless:
                 self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
