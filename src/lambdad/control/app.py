@@ -65,7 +65,8 @@ class ControlPlane:
     """The operations. Belongs to one event loop.
 
     store, catalogue: opened, the catalogue on the store. executor: threads for archives and hashes. spawn: see
-    `interface.Spawn`. patience_s: how long a change waits for an earlier one before AWS's 409. s3, images,
+    `interface.Spawn`. patience_s: how long a change waits for an earlier one before AWS's 409,
+    and an answer for its own change. s3, images,
     provisioner, pollers: None when this node has none; what needs them then says so.
     """
 
@@ -90,11 +91,11 @@ class ControlPlane:
         patience_s: float = 10.0,
     ) -> None:
         quotas = quotas or Quotas()
-        self._deployments = Deployments(store, preparer, spawn, new_id)
+        self._deployments = Deployments(store, preparer, spawn, new_id, images)
         services = Services(
             store=store,
             catalogue=catalogue,
-            packages=Packages(blobs, executor, quotas, s3, images),
+            packages=Packages(blobs, executor, quotas, s3, images is not None),
             deployments=self._deployments,
             locations=locations,
             runtimes=runtimes,

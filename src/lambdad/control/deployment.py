@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from lambdad.control.interface import Preparer, Spawn
+from lambdad.control.interface import ImageBuilder, Preparer, Spawn
+from lambdad.model.arn import LATEST
+from lambdad.model.environment import Image
+from lambdad.model.errors import ApiError
 from lambdad.model.function import (
     ACTIVE,
     FAILED,
@@ -33,11 +36,19 @@ UPDATING = Status(value=IN_PROGRESS, reason="The function is being created.", co
 class Deployments:
     """Drives deployments in the background. new_id: makes revision ids."""
 
-    def __init__(self, store: Store, preparer: Preparer, spawn: Spawn, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        preparer: Preparer,
+        spawn: Spawn,
+        new_id: Callable[[], str],
+        images: ImageBuilder | None = None,
+    ) -> None:
         self._store = store
         self._preparer = preparer
         self._spawn = spawn
         self._new_id = new_id
+        self._images = images
 
     def start(self, version: FunctionVersion) -> None:
         """Drive what `version` asks for, if it is on its way; it is in the store already."""
@@ -50,38 +61,71 @@ class Deployments:
             self.start(version)
 
     async def _drive(self, version: FunctionVersion) -> None:
+        try:
+            ready, failure = await self._make_ready(version)
+            await self._store.write(lambda transaction: self._settle(transaction, ready, failure))
+        except Exception:
+            logger.exception("action=deploy function=%s", version.arn)
+
+    async def _make_ready(self, version: FunctionVersion) -> tuple[FunctionVersion, Failure | None]:
+        """`version` with what was found out about its package, and why it cannot run if it cannot."""
         settings, package = version.settings, version.package
-        codes = (() if package.code is None else (package.code,)) + tuple(layer.code for layer in settings.layers)
+        if package.image is not None:
+            return await self._build(version, package.image)
+        assert package.code is not None
+        codes = (package.code, *(layer.code for layer in settings.layers))
         try:
             reason = await self._preparer.prepare(settings.runtime, codes)
         except Exception as error:
             # Preparing only saves the first start its time: without a worker just now, that start will do it.
             logger.warning("action=prepare function=%s error=%s", version.arn, error)
             reason = None
+        return version, None if reason is None else Failure(reason, "InvalidConfiguration")
+
+    async def _build(self, version: FunctionVersion, image: Image) -> tuple[FunctionVersion, Failure | None]:
+        if image.manifest_sha256:
+            return version, None
+        if self._images is None:
+            return version, Failure("This node does not run container images.", "InvalidImage")
         try:
-            await self._store.write(lambda transaction: self._settle(transaction, version, reason))
-        except Exception:
-            logger.exception("action=settle function=%s", version.arn)
+            built = await self._images.build(image.uri)
+        except ApiError as error:
+            return version, Failure(error.message, "InvalidImage")
+        except Exception as error:
+            logger.exception("action=build image=%s", image.uri)
+            return version, Failure(f"The image {image.uri} could not be made ready: {error}", "InternalError")
+        deployment = replace(version.deployment, package=replace(version.package, image=built))
+        return replace(version, deployment=deployment), None
 
-    def _settle(self, transaction: Transaction, asked: FunctionVersion, reason: str | None) -> None:
-        version = transaction.functions.version(asked.namespace, asked.name, asked.version)
-        if version is None or version.deployment.id != asked.deployment.id:
+    def _settle(self, transaction: Transaction, ready: FunctionVersion, failure: Failure | None) -> None:
+        version = transaction.functions.version(ready.namespace, ready.name, ready.version)
+        if version is None or version.deployment.id != ready.deployment.id:
             return  # Deleted, or replaced by a newer update that has its own driver.
-        transaction.functions.put_version(replace(settled(version, reason), revision_id=self._new_id()))
+        version = replace(version, deployment=ready.deployment, revision_id=self._new_id())
+        transaction.functions.put_version(settled(version, failure))
 
 
-def settled(version: FunctionVersion, reason: str | None) -> FunctionVersion:
-    """`version` after its deployment became ready, or could not for `reason`."""
-    if reason is None:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a deployment cannot run. code: a value of StateReasonCode."""
+
+    reason: str
+    code: str
+
+
+def settled(version: FunctionVersion, failure: Failure | None) -> FunctionVersion:
+    """`version` after its deployment became ready, or could not."""
+    if failure is None:
         return replace(
             version,
             serving=version.deployment,
             state=Status(value=ACTIVE),
-            last_update=Status(value=SUCCESSFUL) if version.version == "$LATEST" else version.last_update,
+            last_update=Status(value=SUCCESSFUL) if version.version == LATEST else version.last_update,
         )
+    failed = Status(value=FAILED, reason=failure.reason, code=failure.code)
     if version.state.value == PENDING:
-        return replace(version, state=Status(value=FAILED, reason=reason, code="InvalidConfiguration"))
-    return replace(version, last_update=Status(value=FAILED, reason=reason, code="InvalidConfiguration"))
+        return replace(version, state=failed)
+    return replace(version, last_update=failed)
 
 
 def asked(version: FunctionVersion, deployment: Deployment, revision_id: str, now: float) -> FunctionVersion:

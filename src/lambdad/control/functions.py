@@ -57,10 +57,9 @@ class FunctionOperations:
         version, published = await self._services.store.write(
             lambda transaction: self._create(transaction, call, params, settings, package, name)
         )
-        self._services.deployments.start(version)
+        await self._deploy(call, version, published)
         if published is None:
             return describe_version(version, None)
-        self._services.deployments.start(published)
         # Unqualified, though it is version 1: so AWS answers.
         return describe_version(published, None)
 
@@ -128,10 +127,9 @@ class FunctionOperations:
             return version, self._publish(transaction, call, params, version)
 
         version, published = await self._services.store.write(update)
-        self._services.deployments.start(version)
+        await self._deploy(call, version, published)
         if published is None:
             return describe_version(version, None)
-        self._services.deployments.start(published)
         return describe_version(published, published.version)
 
     async def update_configuration(self, call: Call, params: Params) -> Answer:
@@ -149,7 +147,7 @@ class FunctionOperations:
             return self._update(transaction, call, params, latest, settings, latest.package)
 
         version = await self._services.store.write(update)
-        self._services.deployments.start(version)
+        await self._deploy(call, version, None)
         return describe_version(version, None)
 
     async def delete(self, call: Call, params: Params) -> Answer:
@@ -207,6 +205,12 @@ class FunctionOperations:
         version = asked(latest, self._deployment(settings, package), self._services.new_id(), call.now)
         transaction.functions.put_version(version)
         return version
+
+    async def _deploy(self, call: Call, version: FunctionVersion, published: FunctionVersion | None) -> None:
+        self._services.deployments.start(version)
+        if published is not None:
+            self._services.deployments.start(published)
+        await self._services.wait_for_own_change(call, version)
 
     def _publish(
         self, transaction: Transaction, call: Call, params: Params, latest: FunctionVersion

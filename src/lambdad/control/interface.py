@@ -59,7 +59,9 @@ class ImageBuilder(Protocol):
     """Makes container images startable."""
 
     async def build(self, uri: str) -> Image:
-        """Raises ApiError when the image cannot be used."""
+        """Pull, flatten and store; the result names a manifest that is stored. Called again after a restart, and for
+        each version of a function, so it is cheap for what is built already. Raises ApiError when it cannot be used.
+        """
         ...
 
 

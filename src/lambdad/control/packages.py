@@ -1,4 +1,4 @@
-"""Code on its way in: from a request, S3 or a registry to checked content in the blob store.
+"""Code on its way in: from a request or S3 to checked content in the blob store.
 
 The heavy work (hashing, reading the archive, writing it) runs in a thread.
 """
@@ -11,9 +11,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lambdad.control.interface import ImageBuilder, Params, Quotas, S3Fetcher
+from lambdad.control.interface import Params, Quotas, S3Fetcher
 from lambdad.layers.archive import UNREADABLE, ArchiveError, inspect
-from lambdad.model.environment import Code
+from lambdad.model.environment import Code, Image
 from lambdad.model.errors import ApiError, invalid_parameter
 from lambdad.model.function import Package
 from lambdad.store.blobs import BlobStore
@@ -32,7 +32,10 @@ class ReceivedZip:
 
 
 class Packages:
-    """Receives packages. s3, images: None when this node has no such source; requests for it are then refused."""
+    """Receives packages.
+
+    s3: None when this node has no object store. has_images: whether it can run images. What needs them is refused.
+    """
 
     def __init__(
         self,
@@ -40,19 +43,22 @@ class Packages:
         executor: Executor,
         quotas: Quotas,
         s3: S3Fetcher | None = None,
-        images: ImageBuilder | None = None,
+        has_images: bool = False,
     ) -> None:
         self._blobs = blobs
         self._executor = executor
         self._quotas = quotas
         self._s3 = s3
-        self._images = images
+        self._has_images = has_images
 
     async def receive(self, source: Params, package_type: str, architecture: str) -> Package:
         """A function's package. source: FunctionCode, or the members of UpdateFunctionCode with the same names."""
         kms_key_arn = source.get("SourceKMSKeyArn", "")
         if package_type == "Image":
-            image = await self._image_builder().build(source["ImageUri"])
+            if not self._has_images:
+                raise invalid_parameter("This node does not run container images yet: create the function from a zip.")
+            # Pulled and built in the background: until then it is known by its name only.
+            image = Image(uri=source["ImageUri"], resolved_uri="", manifest_sha256="")
             return Package(architecture=architecture, image=image)
         zipped = await self.receive_zip(source)
         return Package(
@@ -94,11 +100,6 @@ class Packages:
         except ArchiveError as error:
             raise invalid_parameter(str(error)) from error
         return ReceivedZip(Code(sha256=self._blobs.put(data), size=len(data)), info.unzipped_size)
-
-    def _image_builder(self) -> ImageBuilder:
-        if self._images is None:
-            raise invalid_parameter("This node does not run container images yet: create the function from a zip.")
-        return self._images
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -50,6 +50,9 @@ def publish(
 
 
 def fingerprint(version: FunctionVersion) -> str:
-    """Equal for equal code and configuration."""
-    content = encode(version.settings) + encode(version.package)
-    return hashlib.sha256(content.encode()).hexdigest()
+    """Equal for equal code and configuration.
+
+    What an image is, is known only once it is built: until the next update it is the same one.
+    """
+    package = encode(version.package) if version.package.image is None else version.deployment.id
+    return hashlib.sha256((encode(version.settings) + package).encode()).hexdigest()

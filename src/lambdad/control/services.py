@@ -17,8 +17,9 @@ from lambdad.store.metadata import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """patience_s: how long a change waits for the one before it, before AWS's 409; clients that do not poll for
-    `Active` then work as they are. function_url: the URL for a new function URL's id. new_id: a new UUID.
+    """patience_s: how long a change waits for the one before it, before AWS's 409, and how long an answer waits for its
+    own change; clients that do not poll for `Active` then work as they are. function_url: the URL for a new function
+    URL's id. new_id: a new UUID.
     """
 
     store: Store
@@ -37,8 +38,16 @@ class Services:
 
     async def wait_for_earlier_change(self, call: Call, name: str) -> None:
         """Give a change of the function that is on its way the time to finish."""
-        if self.catalogue.is_changing(call.namespace, name):
+        if self.patience_s > 0:
             await self.catalogue.settled(call.namespace, name, self.patience_s)
+
+    async def wait_for_own_change(self, call: Call, version: FunctionVersion) -> None:
+        """Hold the answer (which says Pending or InProgress all the same) until a zip is ready, which takes moments.
+
+        The client's next request then finds the function Active. Images take long: those are polled for.
+        """
+        if self.patience_s > 0 and version.package.image is None:
+            await self.catalogue.settled(call.namespace, version.name, self.patience_s)
 
 
 def check_changeable(version: FunctionVersion) -> None:

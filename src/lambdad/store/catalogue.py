@@ -1,7 +1,8 @@
 """The read side of the store for the hot path: names to what runs, from memory alone.
 
 Loaded once, then kept up to date by the changes of every write of this process (`Store.subscribe`); another process
-is heard through the same `apply`, by whatever carries its changes. Nothing here waits, but `settled`.
+is heard through the same `apply`, by whatever carries its changes. Nothing here waits, but `settled` and
+`resolve_when_ready`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from typing import TypeVar, assert_never
 
 from lambdad.model.arn import LATEST, Namespace, function_arn, parse_function_reference
 from lambdad.model.environment import EnvironmentSpec
-from lambdad.model.errors import access_denied, conflict, function_not_found, invalid_parameter, not_found, validation
+from lambdad.model.errors import (
+    ApiError,
+    access_denied,
+    conflict,
+    function_not_found,
+    invalid_parameter,
+    not_found,
+    validation,
+)
 from lambdad.model.function import IN_PROGRESS, PENDING, Alias, Function, FunctionVersion, environment_spec
 from lambdad.model.settings import FunctionUrl
 from lambdad.store.changes import (
@@ -84,7 +93,7 @@ class Catalogue:
         self._egress = egress
         self._entries: dict[tuple[Namespace, str], _Entry] = {}
         self._urls: dict[str, tuple[Namespace, str, str]] = {}
-        self._waiters: dict[tuple[Namespace, str], list[asyncio.Future[None]]] = {}
+        self._waiters: dict[tuple[Namespace, str], set[asyncio.Future[None]]] = {}
 
     async def open(self, store: Store) -> None:
         """Load everything, and follow every change from then on. Before the first write of this process."""
@@ -167,14 +176,47 @@ class Catalogue:
 
         For callers that would rather wait a moment than tell a client to come back.
         """
-        key = (namespace, name)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self.is_changing(namespace, name):
-                    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._waiters.setdefault(key, []).append(waiter)
-                    await waiter
+                    await self._next_settlement(namespace, name)
         return not self.is_changing(namespace, name)
+
+    async def resolve_when_ready(
+        self, namespace: Namespace, name: str, qualifier: str | None, draw: float, timeout: float
+    ) -> Target:
+        """`resolve`, but a function that is Pending has `timeout` seconds to become ready before AWS's 409.
+
+        Clients that invoke what they have just created, without polling for Active, then work as they are.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            try:
+                return self.resolve(namespace, name, qualifier, draw)
+            except ApiError as error:
+                function, _ = _parse(namespace, name, qualifier)
+                if error.status != 409 or not self._is_any_pending(namespace, function):
+                    raise
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await self._next_settlement(namespace, function)
+                except TimeoutError:
+                    raise error from None
+
+    async def _next_settlement(self, namespace: Namespace, name: str) -> None:
+        """Until a version of the function settles, or the function goes."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault((namespace, name), set())
+        waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            waiters.discard(waiter)
+
+    def _is_any_pending(self, namespace: Namespace, name: str) -> bool:
+        entry = self._entries.get((namespace, name))
+        versions = () if entry is None else entry.versions.values()
+        return any(runnable.version.state.value == PENDING for runnable in versions)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take over the changes of a committed write, in their order."""
@@ -208,7 +250,7 @@ class Catalogue:
         if before is not None and before.spec == spec:
             spec = before.spec
         entry.versions[version.version] = _Runnable(version, spec)
-        if version.version == LATEST and not _is_changing(version):
+        if not _is_changing(version):
             self._wake(version.namespace, version.name)
 
     def _put_setting(self, change: SettingChanged) -> None:

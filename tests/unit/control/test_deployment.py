@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from lambdad.model.environment import Image
+from lambdad.model.errors import invalid_parameter
 from lambdad.testing.control_plane import Plane, make_zip, new_function, open_plane, with_plane
 
 
@@ -26,11 +28,69 @@ async def test_a_function_that_cannot_be_prepared_fails_with_the_reason(plane: P
         "the archive is damaged",
         "InvalidConfiguration",
     )
-    error = plane.preparer.reason = None
-    assert error is None
+    plane.preparer.reason = None
     await plane.update(Timeout=5)
     shown = await plane.call("GetFunctionConfiguration", FunctionName="f")
     assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
+
+
+IMAGE = {"PackageType": "Image", "Code": {"ImageUri": "registry/f:1"}, "Runtime": None, "Handler": None}
+
+
+class Builder:
+    """Builds what it is told to."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.built: list[str] = []
+
+    async def build(self, uri: str) -> Image:
+        self.built.append(uri)
+        if self.failure is not None:
+            raise self.failure
+        return Image(uri=uri, resolved_uri=f"{uri}@sha256:{'ab' * 32}", manifest_sha256="12" * 32)
+
+
+GOOD, BAD = Builder(), Builder()
+
+
+@with_plane(images=GOOD)
+async def test_an_image_is_built_in_the_background_and_once(plane: Plane) -> None:
+    await plane.create(**IMAGE)
+    assert (await plane.call("PublishVersion", FunctionName="f"))["CodeSha256"] == "ab" * 32
+    assert (await plane.call("PublishVersion", FunctionName="f"))["Version"] == "1"
+    await plane.update(Timeout=5)
+    assert GOOD.built == ["registry/f:1"]
+    assert plane.preparer.prepared == []
+
+
+@with_plane(images=GOOD)
+async def test_an_image_published_at_creation_is_not_published_again(plane: Plane) -> None:
+    await plane.create(**IMAGE, Publish=True)
+    assert (await plane.call("PublishVersion", FunctionName="f"))["Version"] == "1"
+
+
+@with_plane(images=BAD)
+async def test_an_image_that_cannot_be_built_fails_its_function(plane: Plane) -> None:
+    for BAD.failure, code in (
+        (invalid_parameter("no such tag"), "InvalidImage"),
+        (OSError("no space"), "InternalError"),
+    ):
+        await plane.create(**IMAGE)
+        shown = await plane.call("GetFunctionConfiguration", FunctionName="f")
+        assert (shown["State"], shown["StateReasonCode"]) == ("Failed", code)
+        assert str(BAD.failure.args[0]) in shown["StateReason"]
+        await plane.call("DeleteFunction", FunctionName="f")
+
+
+@with_plane(patience_s=60.0)
+async def test_with_patience_an_answer_says_pending_and_the_function_is_active(plane: Plane) -> None:
+    created = await plane.call("CreateFunction", **new_function())
+    assert created["State"] == "Pending"
+    assert plane.catalogue.resolve(plane.namespace, "f", None, 0.0).executed_version == "$LATEST"
+    updated = await plane.call("UpdateFunctionConfiguration", FunctionName="f", Timeout=7)
+    assert updated["LastUpdateStatus"] == "InProgress"
+    assert plane.catalogue.resolve(plane.namespace, "f", None, 0.0).spec.timeout_s == 7
 
 
 @with_plane()

@@ -116,7 +116,9 @@ async def test_a_node_without_images_says_so(plane: Plane) -> None:
 async def test_an_image_is_resolved_and_shown(plane: Plane) -> None:
     image = {"PackageType": "Image", "Code": {"ImageUri": "registry/f:1"}, "Runtime": None, "Handler": None}
     created = await plane.create(**image, ImageConfig={"Command": ["app.handler"]})
-    assert (created["PackageType"], created["CodeSize"]) == ("Image", 0)
+    assert (created["PackageType"], created["CodeSize"], created["CodeSha256"]) == ("Image", 0, "")
+    shown = await plane.call("GetFunctionConfiguration", FunctionName="f")
+    assert (shown["State"], shown["CodeSha256"]) == ("Active", "ab" * 32)
     assert (await plane.call("GetFunction", FunctionName="f"))["Code"] == {
         "RepositoryType": "ECR",
         "ImageUri": "registry/f:1",

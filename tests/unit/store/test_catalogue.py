@@ -183,6 +183,52 @@ def test_who_waits_in_vain_is_told() -> None:
     wait(body())
 
 
+def pending(number: str = "$LATEST") -> FunctionVersion:
+    return replace(make_version(number), serving=None, state=Status(value="Pending"))
+
+
+def test_who_invokes_what_is_pending_may_wait_until_it_is_ready() -> None:
+    async def body() -> None:
+        catalogue = filled()
+        catalogue.apply([VersionChanged(pending()), VersionChanged(pending("1"))])
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(catalogue.resolve_when_ready(SPACE, ARN, "1", 0.0, 60))
+            await asyncio.sleep(0)
+            catalogue.apply([VersionChanged(make_version())])
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            catalogue.apply([VersionChanged(make_version("1"))])
+        assert waiting.result().executed_version == "1"
+
+    wait(body())
+
+
+def test_who_invokes_what_does_not_become_ready_gets_awss_answer() -> None:
+    async def body() -> None:
+        catalogue = filled()
+        catalogue.apply([VersionChanged(pending())])
+        with pytest.raises(ApiError, match="in the following state: Pending"):
+            await catalogue.resolve_when_ready(SPACE, "f", None, 0.0, 0.001)
+        async with asyncio.TaskGroup() as tasks:
+            waiting = [
+                tasks.create_task(unsuccessful(catalogue.resolve_when_ready(SPACE, "f", None, 0.0, 60)))
+                for _ in range(2)
+            ]
+            await asyncio.sleep(0)
+            catalogue.apply([VersionChanged(replace(pending(), state=Status(value="Failed")))])
+        assert ["state: Failed" in task.result() for task in waiting] == [True, True]
+        with pytest.raises(ApiError, match="Function not found"):
+            await catalogue.resolve_when_ready(SPACE, "g", None, 0.0, 60)
+
+    wait(body())
+
+
+async def unsuccessful(work: Coroutine[Any, Any, Any]) -> str:
+    with pytest.raises(ApiError) as caught:
+        await work
+    return caught.value.message
+
+
 def test_a_catalogue_is_loaded_whole_and_follows_the_store(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
         def fill(transaction: Transaction) -> None:
