@@ -137,8 +137,8 @@ def test_a_layered_image_equals_what_umoci_unpacks(options: BuildOptions, tmp_pa
 
 @pytest.mark.parametrize("format_name", ["ext4", "erofs"])
 def test_a_file_of_several_gigabytes_with_holes_keeps_its_data_where_it_was(format_name: str, tmp_path: Path) -> None:
-    """Extents beyond one leaf of the tree, and offsets beyond 32 bits."""
-    segments = [(at * 6_000_000, bytes([at % 255 + 1]) * 10) for at in range(1000)]
+    """Extent trees of two levels, and offsets beyond 32 bits."""
+    segments = [(at * 1_000_000, bytes([at % 255 + 1]) * 10) for at in range(6000)]
     layer = LayerBuilder().sparse("huge", 6_000_000_000, segments).build()
     options = BuildOptions(format="ext4" if format_name == "ext4" else "erofs")
     build_file([layer], tmp_path / "image", options)

@@ -126,32 +126,42 @@ def inode(
     return (head + tail + b"\0\0\0\0" + xattrs).ljust(INODE, b"\0")
 
 
-def extent_root(extents: Sequence[tuple[int, int, int]], blocks: Sequence[int], block_size: int) -> bytes:
-    """The 60 bytes in the inode. extents: logical block, length, place. blocks: where the tree's leaves are."""
-    if len(extents) <= INLINE_EXTENTS:
-        return _extent_node(extents, INLINE_EXTENTS)
-    per_leaf = extents_per_block(block_size)
-    parts = [_EXTENT_HEADER.pack(_EXTENT_MAGIC, len(blocks), INLINE_EXTENTS, 1, 0)]
-    for number, block in enumerate(blocks):
-        parts.append(_EXTENT_INDEX.pack(extents[number * per_leaf][0], block, 0, 0))
-    return b"".join(parts)
+def extent_tree_blocks(count: int, block_size: int) -> int:
+    """Blocks of a tree of so many extents, beside its root in the inode."""
+    total = 0
+    while count > INLINE_EXTENTS:
+        count = -(-count // extents_per_block(block_size))
+        total += count
+    return total
 
 
-def extent_leaves(extents: Sequence[tuple[int, int, int]], block_size: int) -> Iterator[bytes]:
-    """The leaf blocks of a tree of one level."""
-    per_leaf = extents_per_block(block_size)
-    for first in range(0, len(extents), per_leaf):
-        yield _extent_node(extents[first : first + per_leaf], per_leaf)
+def extent_tree(extents: Sequence[tuple[int, int, int]], first: int, block_size: int) -> tuple[bytes, list[bytes]]:
+    """The root's bytes in the inode, and the tree's blocks, to be put from block `first` on.
+
+    extents: logical block, length, place, in order.
+    """
+    room = extents_per_block(block_size)
+    entries = [(logical, _EXTENT.pack(logical, count, 0, place)) for logical, count, place in extents]
+    blocks: list[bytes] = []
+    depth = 0
+    while len(entries) > INLINE_EXTENTS:
+        above = []
+        for at in range(0, len(entries), room):
+            node = entries[at : at + room]
+            above.append((node[0][0], _EXTENT_INDEX.pack(node[0][0], first + len(blocks), 0, 0)))
+            blocks.append(_extent_node(node, room, depth).ljust(block_size, b"\0"))
+        entries = above
+        depth += 1
+    return _extent_node(entries, INLINE_EXTENTS, depth), blocks
 
 
 def extents_per_block(block_size: int) -> int:
     return (block_size - _EXTENT_HEADER.size) // _EXTENT.size
 
 
-def _extent_node(extents: Sequence[tuple[int, int, int]], room: int) -> bytes:
-    parts = [_EXTENT_HEADER.pack(_EXTENT_MAGIC, len(extents), room, 0, 0)]
-    parts += [_EXTENT.pack(logical, count, 0, place) for logical, count, place in extents]
-    return b"".join(parts)
+def _extent_node(entries: Sequence[tuple[int, bytes]], room: int, depth: int) -> bytes:
+    header = _EXTENT_HEADER.pack(_EXTENT_MAGIC, len(entries), room, depth, 0)
+    return header + b"".join(record for _, record in entries)
 
 
 def listing_blocks(names: Iterable[bytes], block_size: int) -> int:

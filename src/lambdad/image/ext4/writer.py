@@ -131,8 +131,7 @@ def _geometry(tree: Tree, chunk_size: int) -> Geometry:
     def beside(tree: Tree, inode: int) -> int:
         own = 0
         if inode in tree.sparse or tree.size[inode] > ext4.INLINE_EXTENTS * ext4.EXTENT_MAX * size:
-            count = sum(1 for _ in _extents(stored(tree, inode), 0))
-            own = -(-count // ext4.extents_per_block(size)) if count > ext4.INLINE_EXTENTS else 0
+            own = ext4.extent_tree_blocks(sum(1 for _ in _extents(stored(tree, inode), 0)), size)
         return own + (inode in tree.xattrs and ext4.inode_xattrs(tree.xattrs[inode]) is None)
 
     return Geometry(size, chunk_size, stored, beside)
@@ -143,20 +142,14 @@ def _attributes_fit(xattrs: tuple[tuple[bytes, bytes], ...], size: int) -> bool:
 
 
 def _stored(tree: Tree, inode: int, size: int) -> Iterable[tuple[int, int]]:
-    """Logical runs of blocks with data. A sparse file of very many runs gets coarser ones: one tree level suffices."""
+    """Logical runs of blocks with data."""
     length = tree.size[inode]
     if inode in tree.targets:
         return ((0, 1),) if length > ext4.INLINE_TARGET_MAX else ()
     segments = tree.sparse.get(inode)
     if segments is None:
         return ((0, -(-length // size)),) if length else ()
-    unit = 1
-    while True:
-        runs = [(first * unit, count * unit) for first, count in data_runs(segments, unit * size)]
-        extents = sum(-(-count // ext4.EXTENT_MAX) for _, count in runs)
-        if extents <= ext4.INLINE_EXTENTS * ext4.extents_per_block(size) or len(runs) == 1:
-            return runs
-        unit *= 2
+    return data_runs(segments, size)
 
 
 def _extents(runs: Iterable[tuple[int, int]], place: int) -> Iterator[tuple[int, int, int]]:
@@ -351,7 +344,7 @@ def _record(tree: Tree, plan: Ext4Plan, inode: int) -> bytes:
         size, links = length * block, 2 + tree.subdirectories(inode)
         links = 1 if links > ext4.LINKS_MAX else links
         blocks += length
-        data = ext4.extent_root(list(_extents(((0, length),), first)), (), block)
+        data, _ = ext4.extent_tree(list(_extents(((0, length),), first)), 0, block)
     elif inode in tree.targets and size <= ext4.INLINE_TARGET_MAX:
         flags, data = 0, tree.targets[inode]
     elif stat.S_ISFIFO(tree.mode[inode]):
@@ -359,7 +352,7 @@ def _record(tree: Tree, plan: Ext4Plan, inode: int) -> bytes:
     else:
         extents = list(_extents(layout.geometry.stored(tree, inode), layout.start[inode]))
         blocks += sum(length for _, length, _ in extents)
-        data = ext4.extent_root(extents, range(extra, extra + leaves), block)
+        data, _ = ext4.extent_tree(extents, extra, block)
     return ext4.inode(
         mode=tree.mode[inode],
         uid=tree.uid[inode],
@@ -376,14 +369,13 @@ def _record(tree: Tree, plan: Ext4Plan, inode: int) -> bytes:
 
 
 def _extra_blocks(tree: Tree, layout: Layout, inode: int) -> Iterator[bytes]:
-    """Leaves of an extent tree, then the block of extended attributes: whichever the inode needs."""
+    """The nodes of an extent tree, then the block of extended attributes: whichever the inode needs."""
     size = layout.geometry.block_size
     xattrs = tree.xattrs.get(inode, ())
     beside = ext4.inode_xattrs(xattrs) is None
     if layout.geometry.beside(tree, inode) > beside:
         extents = list(_extents(layout.geometry.stored(tree, inode), layout.start[inode]))
-        for leaf in ext4.extent_leaves(extents, size):
-            yield leaf.ljust(size, b"\0")
+        yield from ext4.extent_tree(extents, layout.extra_start[inode], size)[1]
     if beside:
         block = ext4.xattr_block(xattrs, size)
         assert block is not None, "the block size was chosen so that it fits"
