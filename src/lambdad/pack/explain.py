@@ -37,7 +37,7 @@ def explain(manifest: Manifest, entry: FileEntry, resolver: Resolver) -> Reason:
     package = packages.get(entry.package)
     return Reason(
         entry,
-        entry.package or "own file",
+        entry.package if ":" in entry.package else "own file",
         package.version if package else "",
         package.wanted_by if package else (),
         tuple(_users(manifest, entry, resolver)),

@@ -1,0 +1,160 @@
+"""The whole way, with the real tools: a base from Debian, git as a layer, twice the same bytes, no leak.
+
+One base and one layer are built for the whole file. Needs root, mmdebstrap and a Debian mirror.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.kernel.pack_oracle import supported_hwcaps, trace_many, why_no_sandbox
+from tests.unit.pack.bases import NotingProgress
+
+from lambdad.pack.archive import write_zip
+from lambdad.pack.base import Base, build_base
+from lambdad.pack.build import Builder, Built, environment_of
+from lambdad.pack.cache import Cache, remove_tree
+from lambdad.pack.check import Severity, check_linkage, check_paths
+from lambdad.pack.elf import read_elf
+from lambdad.pack.errors import PackError
+from lambdad.pack.leaks import find_leaks
+from lambdad.pack.manifest import file_digest
+from lambdad.pack.process import run_tool
+from lambdad.pack.recipe import parse_recipe
+from lambdad.pack.resolver import Resolver
+from lambdad.pack.smoke import ChrootRunner
+from lambdad.pack.target import LIBRARY_PATH, X86_64
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+RECIPE = """
+name = "git"
+[packages]
+apt = ["git"]
+[[stages]]
+name = "git"
+test = "git --version && git init -q /tmp/r && test -d /tmp/r/.git/hooks"
+"""
+
+
+def why_not() -> str | None:
+    """Why this host cannot build a base, or None."""
+    if os.geteuid() != 0:
+        return "not root"
+    for tool in ("mmdebstrap", "apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    if os.uname().machine != "x86_64":
+        return "not x86_64"
+    try:
+        run_tool(["apt-get", "-qq", "--print-uris", "install", "--reinstall", "-y", "git"], timeout_s=30)
+    except PackError as error:
+        return f"apt has no package lists: {error}"
+    return why_no_sandbox()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pack")
+    for parent in (directory, *directory.parents[:2]):
+        parent.chmod(parent.stat().st_mode | 0o755)
+    yield Cache(directory)
+    remove_tree(directory)
+
+
+@pytest.fixture(scope="module")
+def base(cache) -> Base:
+    reason = why_not()
+    if reason:
+        pytest.skip(f"no base can be built here: {reason}")
+    try:
+        return build_base(cache.bases / "debian12-x86_64", "debian12", X86_64)
+    except PackError as error:
+        if "Temporary failure" in str(error) or "Could not resolve" in str(error) or "Unable to connect" in str(error):
+            pytest.skip("the Debian mirror cannot be reached")
+        raise
+
+
+def builder(base: Base, cache: Cache) -> Builder:
+    return Builder(parse_recipe(RECIPE), cache.root, base, cache, ChrootRunner(), NotingProgress())
+
+
+@pytest.fixture(scope="module")
+def git(base, cache) -> Built:
+    one = builder(base, cache)
+    return one.build(one.resolve())
+
+
+def test_the_base_has_aws_paths_and_its_own_libraries_first(base):
+    command = "id -un; ls -d /var/task /opt; head -c 4 /lib64/libc.so.6"
+    done = ChrootRunner().run(base.rootfs, (), command, {"PATH": "/usr/bin"})
+    assert done.status == 0, done.output
+    assert done.output.splitlines()[0] == "sbx_user1051" and "\x7fELF" in done.output
+
+
+def test_git_is_small_complete_and_works_from_opt_without_wrappers(git):
+    assert git.manifest.size <= 35 * 1024 * 1024
+    assert sum(entry.kind == "link" for entry in git.manifest.files) > 100
+    names = {package.name: package.wanted_by for package in git.manifest.packages}
+    assert names["apt:libexpat1"] == ("git", "libexpat1")
+
+
+def test_a_build_from_the_lock_has_the_same_bytes(git, base, cache, tmp_path):
+    write_zip(git.tree, git.manifest.files, tmp_path / "first.zip")
+    other = Cache(tmp_path / "cache")
+    shutil.copytree(cache.downloads, other.downloads, dirs_exist_ok=True)
+    again = builder(base, other).build(git.lock)
+    write_zip(again.tree, again.manifest.files, tmp_path / "second.zip")
+    assert again.reused == ()
+    assert file_digest(tmp_path / "first.zip") == file_digest(tmp_path / "second.zip")
+    assert again.manifest == git.manifest
+
+
+def test_every_elf_file_of_the_layer_links_as_ld_so_links_it(git, base):
+    root = base.root(git.tree)
+    resolver = Resolver(root, base.arch, library_path=LIBRARY_PATH, hwcaps=supported_hwcaps())
+    linked = check_linkage(resolver, list(root.walk("/opt")))
+    assert linked.findings == () and linked.programs > 5 and linked.libraries > 1
+    files = [f"/opt/{entry.path}" for entry in git.manifest.files if entry.kind == "file"]
+    programs = [path for path in files if _is_dynamic(git.tree / path.removeprefix("/opt/"))]
+    verdicts = trace_many(base.rootfs, git.tree, programs, LIBRARY_PATH)
+    for path in programs:
+        linkage = resolver.link_library(path) if ".so" in path else resolver.link_program(path)
+        ours = {one.name: one.path for one in linkage.objects[1:] if "ld-linux" not in one.name}
+        theirs = {name: found for name, found in verdicts[path].paths.items() if "ld-linux" not in name}
+        assert ours == theirs, path
+
+
+def _is_dynamic(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(4) == b"\x7fELF" and bool(read_elf(path).needed)
+
+
+def test_programs_find_the_layers_libraries_by_rpath_even_without_environment(git, base):
+    helper = read_elf(git.tree / "lib/git-core/git-remote-http")
+    assert helper.rpath is not None and helper.runpath is None
+    done = ChrootRunner().run(base.rootfs, (git.tree,), "/opt/lib/git-core/git-remote-http 2>&1 | grep usage", {})
+    assert "usage: git remote-curl" in done.output
+
+
+def test_paths_and_links_are_sound(git, base):
+    resolver = Resolver(base.root(git.tree), base.arch)
+    findings = check_paths(resolver, git.manifest.files)
+    assert [finding for finding in findings if finding.severity is not Severity.NOTE] == []
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_nothing_is_looked_for_at_its_old_place(git, base):
+    command = git.manifest.tests[0][1]
+    done = ChrootRunner().trace(base.rootfs, (git.tree,), command, environment_of(git.manifest))
+    assert find_leaks(done.trace or "", git.manifest.files, base.arch).leaks == ()
+
+
+def test_an_unknown_package_is_refused_with_names_that_are_close(base, cache):
+    with pytest.raises(PackError, match=r"did you mean .*imagemagick"):
+        Builder(
+            parse_recipe('name = "x"\n[packages]\napt = ["imagemagik"]'),
+            cache.root, base, cache, ChrootRunner(), NotingProgress(),
+        ).resolve()  # fmt: skip
