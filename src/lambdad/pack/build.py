@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -138,7 +138,7 @@ class Builder:
         reused = []
         for number, stage in enumerate(stages):
             wanted = self.recipe.upto(number) if self.recipe.stages else self.recipe.packages
-            pins = stage_pins(lock, wanted)
+            pins = stage_pins(lock, wanted, self.base.packages)
             digest = self._stage_digest(wanted, pins, lock.npm if wanted.npm else "", number + 1 == len(stages))
             directory = self.cache.stages / digest[:32]
             if (directory / "manifest.json").exists():
@@ -324,9 +324,15 @@ def find_base(name: str, recipe_directory: Path, arch: Arch, cache: Cache, progr
     return open_base(directory)
 
 
-def stage_pins(lock: Lock, wanted: Packages) -> tuple[Pin, ...]:
-    """The locked packages that one stage needs. Wheels carry no dependencies in the lock, so all of them come."""
-    pins = list(lock.closure("apt", plain_names(wanted.apt)))
+def stage_pins(lock: Lock, wanted: Packages, installed: Collection[str] = ()) -> tuple[Pin, ...]:
+    """The locked packages that one stage needs. installed: packages of the base.
+
+    Wheels carry no dependencies in the lock, so all of them come; a name that is neither a package of the lock nor of
+    the base is a virtual one, and then all of Debian's come.
+    """
+    names = plain_names(wanted.apt)
+    known = {pin.name for pin in lock.of("apt")}.union(installed)
+    pins = list(lock.closure("apt", names) if known.issuperset(names) else lock.of("apt"))
     if wanted.npm:
         pins += lock.of("npm")
     if wanted.pip:

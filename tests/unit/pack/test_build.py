@@ -160,6 +160,8 @@ def test_a_stage_has_only_the_packages_that_it_needs():
     lock = Lock(base="b", arch="x86_64", wanted="w", pins=pins)
     assert [pin.name for pin in stage_pins(lock, Packages(apt=("php-cli",)))] == ["libxml", "php-cli"]
     assert [pin.name for pin in stage_pins(lock, Packages(pip=("x",)))] == ["x"]
+    assert stage_pins(lock, Packages(apt=("curl",)), {"curl"}) == ()
+    assert len(stage_pins(lock, Packages(apt=("php-virtual",)), {"curl"})) == 3
 
 
 def test_a_base_beside_the_recipe_is_found_and_must_have_the_architecture(tmp_path):
