@@ -353,6 +353,21 @@ def test_what_the_zygote_loaded_from_the_host_goes_on_where_the_sandbox_has_it(
     assert answer == [f"{package}/lambda_multi_concurrent_utils.py", [package], []]
 
 
+def test_a_fork_names_the_interpreter_as_a_booted_process_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("prefix", "base_prefix", "exec_prefix", "base_exec_prefix", "executable", "path"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    old, before = sys.base_prefix, list(sys.path)
+    entry._reset_installation(str(tmp_path / "absent"))
+    assert (sys.base_prefix, sys.path) == (old, before)
+    lang = tmp_path / "lang"
+    lang.symlink_to(old)
+    monkeypatch.setattr(sys, "path", [f"{old}/lib/python311.zip", "/var/task"])
+    entry._reset_installation(str(lang))
+    assert (sys.prefix, sys.base_exec_prefix) == (str(lang), str(lang))
+    assert sys.path == [f"{lang}/lib/python311.zip", "/var/task"]
+    assert Path(sys.executable).samefile(Path(old) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}")
+
+
 def test_the_search_path_has_no_entry_twice_and_nothing_of_the_host() -> None:
     library = str(Path(json.__file__).parents[1])
     current = [f"{library}/site-packages", "/somewhere", library, f"{library}/lib-dynload", library]

@@ -34,7 +34,6 @@ from awslambdaric import bootstrap, lambda_config, lambda_runtime_client, lambda
 
 _MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _HERE = os.path.dirname(os.path.realpath(__file__))
-_LIBRARY = os.path.dirname(os.path.realpath(os.__file__))
 _kept: list[object] = []
 
 _PRELOADED = (
@@ -126,10 +125,8 @@ def search_path(current: Sequence[str], environment: Mapping[str, str]) -> list[
 
 def _is_library(entry: str) -> bool:
     """Whether a `sys.path` entry belongs to the standard library."""
-    if os.path.basename(entry) == f"python{_MINOR.replace('.', '')}.zip":
-        return True
-    real = os.path.realpath(entry)
-    return real in (_LIBRARY, os.path.join(_LIBRARY, "lib-dynload"))
+    names = (f"python{_MINOR}", f"python{_MINOR.replace('.', '')}.zip", "lib-dynload")
+    return entry.startswith(f"{sys.base_prefix}/") and os.path.basename(entry) in names
 
 
 def _runtime_directory() -> str:
@@ -190,6 +187,7 @@ def _forget_the_zygote() -> None:
     _reset_standard_streams()
     _reset_logging()
     _reset_modules()
+    _reset_installation("/var/lang")
     _reset_client()
 
 
@@ -279,6 +277,18 @@ def _relocate(module: types.ModuleType, directory: str) -> None:
         package = os.path.dirname(spec.origin)
         spec.submodule_search_locations[:] = [package]
         module.__path__ = [package]
+
+
+def _reset_installation(language: str) -> None:
+    """Name the interpreter's files as a booted process does, by the directory that every sandbox has them in."""
+    old = sys.base_prefix
+    library = os.path.dirname(os.__file__)
+    inside = library.replace(old, language, 1)
+    if not os.path.isdir(inside) or not os.path.samefile(inside, library):  # noqa: PTH112, PTH121
+        return
+    sys.prefix = sys.base_prefix = sys.exec_prefix = sys.base_exec_prefix = language
+    sys.executable = f"{language}/bin/python{_MINOR}"
+    sys.path[:] = [entry.replace(old, language, 1) if entry.startswith(f"{old}/") else entry for entry in sys.path]
 
 
 def _reset_client() -> None:
