@@ -62,10 +62,10 @@ class CgroupTree:
         self.missing: tuple[str, ...] = ()
 
     @classmethod
-    def find(cls, name: str) -> CgroupTree:
-        """The tree `name` where this process may make one. Changes nothing."""
-        mounts = _mounted(Path("/proc/self/mountinfo").read_text())
-        own = _own_paths(Path("/proc/self/cgroup").read_text())
+    def find(cls, name: str, process: Path = Path("/proc/self")) -> CgroupTree:
+        """The tree `name` where `process` may make one. Changes nothing."""
+        mounts = _mounted((process / "mountinfo").read_text())
+        own = _own_paths((process / "cgroup").read_text())
         found: dict[str, _Hierarchy] = {}
         for mount in mounts:
             parent = _parent_group(mount, own)

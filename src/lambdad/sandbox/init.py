@@ -14,6 +14,9 @@ process, later `exited CODE SIGNAL`). On `launch` the driver sends the orders (m
 runtime process answers `going`, then closes by becoming the function's program, or answers `error KIND TEXT`.
 """
 
+# `typing` is not worth its memory here.
+# mypy: allow-any-generics, allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
@@ -24,13 +27,6 @@ import marshal
 import os
 import select
 import sys
-
-TYPE_CHECKING = False  # `typing` is not worth its memory here
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    Step = Callable[[], Any]
 
 MESSAGE_MAX = 192 * 1024
 DESCRIPTORS_MAX = 64
@@ -258,7 +254,7 @@ def make_mount_point(path: str, is_directory: bool) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
 
 
-def launch_cells(driver: _socket.socket, own_pids: int | None, config: dict[str, Any]) -> Step:
+def launch_cells(driver: _socket.socket, own_pids: int | None, config: dict):
     """Fork a cell for each request. Returns in the cells only, what they are to do next."""
     while True:
         data, fds = receive(driver)
@@ -307,7 +303,7 @@ def fork_cell(control: _socket.socket, own_pids: int | None) -> bool:
 # Process 1 of a cell
 
 
-def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config: dict[str, Any]) -> Step:
+def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config: dict):
     """Make the cell. Returns in the runtime process only, what it is to do next."""
     try:
         listener = make_cell(groups, config["layout"])
@@ -463,7 +459,7 @@ def map_users(channel: _socket.socket, runtime: int, maps: tuple[str, str], prog
 # The runtime process
 
 
-def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict[str, Any]) -> Any:
+def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict):
     """Wait for orders, go behind the walls, become the function's program. Returns a zygote's `run`."""
     data, fds = receive(launch)
     if not data:
@@ -495,7 +491,7 @@ def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict[st
     return config["entry"].run
 
 
-def arrange(orders: dict[str, Any], fds: list[int]) -> None:
+def arrange(orders: dict, fds: list[int]) -> None:
     """The function's mounts, name, limits and output."""
     output, *mounts = fds
     if orders["has_root"]:
@@ -530,7 +526,7 @@ def change_root(root: int) -> None:
         attach(mount_fd, target)
 
 
-def give_up_rights(channel: _socket.socket, orders: dict[str, Any]) -> None:
+def give_up_rights(channel: _socket.socket, orders: dict) -> None:
     """Become an ordinary user of a user namespace that owns nothing: not these mounts, not this network."""
     if orders["may_set_groups"]:
         os.setgroups([])

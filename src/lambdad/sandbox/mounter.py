@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -20,6 +21,8 @@ from lambdad.linux import mounts, syscalls
 from lambdad.sandbox.volume import MemoryStore, Store, TemplateStores
 
 MESSAGE_MAX = 128 * 1024
+_QUIET_S = 0.005
+"""A cold start is over by then, or waits for something else."""
 
 
 class Mounter:
@@ -46,6 +49,13 @@ class Mounter:
                 return self._mount(request)
             case unknown:
                 raise ValueError(f"no such request: {unknown}")
+
+    def prepare(self) -> bool:
+        """Use a quiet moment to make what will be asked for; False if nothing is to be done."""
+        try:
+            return self._templates.prepare()
+        except OSError:
+            return False  # whoever asks for one will be told
 
     def _create(self, number: int, size_mb: int, owner: tuple[int, int], request: dict[str, Any]) -> Store:
         if request["in_memory"]:
@@ -77,8 +87,13 @@ class Mounter:
 
 
 def serve(connection: socket.socket, mounter: Mounter) -> None:
-    """Answer until the other end is closed."""
-    while data := connection.recv(MESSAGE_MAX):
+    """Answer until the other end is closed; prepare while nothing is asked."""
+    while True:
+        while not select.select([connection], [], [], _QUIET_S)[0] and mounter.prepare():
+            pass
+        data = connection.recv(MESSAGE_MAX)
+        if not data:
+            return
         fds: list[int] = []
         try:
             answer, fds = mounter.answer(json.loads(data))

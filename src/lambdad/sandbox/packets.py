@@ -64,6 +64,8 @@ class PacketReader:
                 data, fds = receive_packet(self._socket)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # said once, when the other end closed without reading all; what it sent is still to be had
             except OSError:
                 data, fds = b"", []
             if not data:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,8 @@ _BLOCK = 4096
 _MODE = 0o700
 """Of /tmp itself, as on AWS."""
 _MKFS_TIMEOUT_S = 60.0
+_READY_SIZES = 3
+_READY_EACH = 2
 
 _ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOATIME
 
@@ -37,15 +40,47 @@ class Store(Protocol):
 class TemplateStores:
     """Makes ext4 stores by copying the few blocks that a new file system of that size consists of.
 
-    directory: where the files are made; they have no names.
+    directory: where the files are made; they have no names. Some stores are kept ready, of the sizes asked for last.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = str(directory)
         self._templates: dict[int, _Template] = {}
+        self._ready: OrderedDict[int, list[_LoopStore]] = OrderedDict()
 
     def create(self, size_mb: int, owner: tuple[int, int]) -> Store:
         """An empty store that `owner` (user and group ids of the host) may fill with `size_mb` MiB. Raises OSError."""
+        ready = self._ready.setdefault(size_mb, [])
+        self._ready.move_to_end(size_mb)
+        store = ready.pop() if ready else self._make(size_mb)
+        try:
+            store.give_to(owner)
+        except OSError:
+            store.close()
+            raise
+        return store
+
+    def prepare(self) -> bool:
+        """Make one store of the size asked for last, to have it ready; False if there are enough. Raises OSError."""
+        if not self._ready:
+            return False
+        if len(self._ready) > _READY_SIZES:
+            _, forgotten = self._ready.popitem(last=False)
+            for store in forgotten:
+                store.close()
+        size_mb, ready = next(reversed(self._ready.items()))
+        if len(ready) >= _READY_EACH:
+            return False
+        ready.append(self._make(size_mb))
+        return True
+
+    def close(self) -> None:
+        """Free those that are ready."""
+        while self._ready:
+            for store in self._ready.popitem()[1]:
+                store.close()
+
+    def _make(self, size_mb: int) -> _LoopStore:
         template = self._templates.get(size_mb)
         if template is None:
             template = self._templates[size_mb] = _make_template(self._directory, size_mb)
@@ -57,7 +92,7 @@ class TemplateStores:
             device = loop.attach(backing)
         finally:
             os.close(backing)
-        return _LoopStore(device, owner)
+        return _LoopStore(device)
 
 
 class MemoryStore:
@@ -97,18 +132,29 @@ class _Template:
 
 
 class _LoopStore:
-    def __init__(self, device: loop.LoopDevice, owner: tuple[int, int]) -> None:
+    """Mounted ahead of its first use: that is most of what it costs."""
+
+    def __init__(self, device: loop.LoopDevice) -> None:
         self._device = device
-        self._owner: tuple[int, int] | None = owner
+        try:
+            self._mount_fd = _mount_ext4(device.path)
+        except OSError:
+            os.close(device.fd)
+            raise
+
+    def give_to(self, owner: tuple[int, int]) -> None:
+        _with_root_directory(self._mount_fd, lambda directory: os.fchown(directory, *owner))
 
     def mount(self) -> int:
-        mount_fd = _mount_ext4(self._device.path)
-        if self._owner is not None:
-            _with_root_directory(mount_fd, _give_to(self._owner))
-            self._owner = None
-        return mount_fd
+        if self._mount_fd >= 0:
+            mount_fd, self._mount_fd = self._mount_fd, -1
+            return mount_fd
+        return _mount_ext4(self._device.path)
 
     def close(self) -> None:
+        if self._mount_fd >= 0:
+            os.close(self._mount_fd)
+            self._mount_fd = -1
         os.close(self._device.fd)
 
 
@@ -130,10 +176,6 @@ def _with_root_directory(mount_fd: int, act: Callable[[int], None]) -> None:
         act(directory)
     finally:
         os.close(directory)
-
-
-def _give_to(owner: tuple[int, int]) -> Callable[[int], None]:
-    return lambda directory: os.fchown(directory, *owner)
 
 
 def _make_template(directory: str, size_mb: int) -> _Template:
