@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from lambdad.cli.packing import reporting
-from lambdad.pack.base import INCLUDE, build_base, list_files, open_base, parse_listing
+from lambdad.pack.base import INCLUDE, list_files, open_base, parse_listing
 from lambdad.pack.cache import default_cache, tree_size
+from lambdad.pack.foreign import make_base
 from lambdad.pack.oci import write_oci
 from lambdad.pack.recipe import DEFAULT_BASE
 from lambdad.pack.target import arch_named
@@ -35,7 +36,9 @@ def build(
             base = open_base(directory)
         else:
             with console.status(f"building {name} for {target.lambda_name}"):
-                base = build_base(directory, name, target, (*INCLUDE, *(include or ())))
+                base, lacks = make_base(directory, name, target, default_cache(), (*INCLUDE, *(include or ())))
+            if lacks:
+                console.print(f"note: {lacks}")
         console.print(f"{base.directory}: {len(base.packages)} packages, {tree_size(base.rootfs) / 1e6:.0f} MB")
         if oci is not None:
             digest = write_oci(base, oci)

@@ -88,8 +88,7 @@ def open_base(directory: Path) -> Base:
 
 def build_base(directory: Path, name: str, arch: Arch, include: tuple[str, ...] = INCLUDE) -> Base:
     """Make the base `name` in `directory`, which must not exist. Takes 10-30 s and the Debian archive."""
-    if name not in SUITES:
-        raise PackError(f"unknown base {name!r}: known are {', '.join(SUITES)}, or give a directory")
+    suite = suite_of(name)
     if directory.exists():
         raise PackError(f"{directory} already exists: remove it, or build elsewhere")
     tool = find_tool("mmdebstrap", "the Debian package mmdebstrap")
@@ -100,23 +99,35 @@ def build_base(directory: Path, name: str, arch: Arch, include: tuple[str, ...] 
         arguments = [tool, "--quiet", "--variant=essential", f"--architectures={arch.debian}"]
         arguments += ['--aptopt=Apt::Install-Recommends "false"', "--dpkgopt=force-unsafe-io"]
         arguments += [f"--include={','.join(include)}"] if include else []
-        run_tool([*arguments, SUITES[name], str(rootfs)], environment=clean_environment(SOURCE_DATE_EPOCH="0"))
+        run_tool([*arguments, suite, str(rootfs)], environment=clean_environment(SOURCE_DATE_EPOCH="0"))
         packages = installed_packages((rootfs / "var/lib/dpkg/status").read_text())
         shape_like_lambda(rootfs, arch)
-        inputs = json.dumps([FORMAT, name, arch.lambda_name, sorted(packages.items())])
-        table = {
-            "format": FORMAT,
-            "name": name,
-            "suite": SUITES[name],
-            "arch": arch.lambda_name,
-            "digest": hashlib.sha256(inputs.encode()).hexdigest(),
-            "packages": dict(sorted(packages.items())),
-        }
-        (partial / "base.json").write_text(json.dumps(table, indent=2) + "\n")
+        (partial / "base.json").write_text(describe_base(name, arch, packages))
         partial.rename(directory)
     finally:
         remove_tree(partial)
     return open_base(directory)
+
+
+def suite_of(name: str) -> str:
+    """Debian's name for a base's release. Raises PackError."""
+    if name not in SUITES:
+        raise PackError(f"unknown base {name!r}: known are {', '.join(SUITES)}, or give a directory")
+    return SUITES[name]
+
+
+def describe_base(name: str, arch: Arch, packages: Mapping[str, str]) -> str:
+    """The text of `base.json`; the digest names the packages and the way the base is made."""
+    inputs = json.dumps([FORMAT, name, arch.lambda_name, sorted(packages.items())])
+    table = {
+        "format": FORMAT,
+        "name": name,
+        "suite": suite_of(name),
+        "arch": arch.lambda_name,
+        "digest": hashlib.sha256(inputs.encode()).hexdigest(),
+        "packages": dict(sorted(packages.items())),
+    }
+    return json.dumps(table, indent=2) + "\n"
 
 
 def installed_packages(status: str) -> dict[str, str]:

@@ -18,10 +18,11 @@ from typing import Protocol
 from lambdad.pack.apt import Apt
 from lambdad.pack.archive import write_zip
 from lambdad.pack.assemble import place_files, place_packages
-from lambdad.pack.base import Base, build_base, open_base
+from lambdad.pack.base import Base, open_base
 from lambdad.pack.cache import Cache, remove_tree
 from lambdad.pack.check import check_linkage
 from lambdad.pack.errors import PackError
+from lambdad.pack.foreign import make_base
 from lambdad.pack.install import install
 from lambdad.pack.lock import Lock, Pin, dump_lock, parse_lock
 from lambdad.pack.manifest import (
@@ -34,6 +35,7 @@ from lambdad.pack.manifest import (
     scan_tree,
 )
 from lambdad.pack.node import install_npm, resolve_npm
+from lambdad.pack.process import can_execute
 from lambdad.pack.prune import matching, unreachable
 from lambdad.pack.recipe import Packages, Recipe, Stage
 from lambdad.pack.resolver import Resolver
@@ -148,7 +150,11 @@ class Builder:
             else:
                 self._build_stage(stage, wanted, pins, lock, directory, number + 1 == len(stages))
             tested = directory / f"passed-{hashlib.sha256((stage.test or '').encode()).hexdigest()[:16]}"
-            if stage.test is not None and not tested.exists():
+            if stage.test is not None and not can_execute(self.arch):
+                self.progress.step(
+                    stage.name, f"not tested: this machine cannot execute {self.arch.lambda_name} programs"
+                )
+            elif stage.test is not None and not tested.exists():
                 self.progress.step(stage.name, "test")
                 self.run_test(directory / "tree", stage.name, stage.test)
                 tested.touch()
@@ -320,7 +326,10 @@ def find_base(name: str, recipe_directory: Path, arch: Arch, cache: Cache, progr
     directory = cache.bases / f"{name}-{arch.lambda_name}"
     if not directory.exists():
         progress.step("base", f"build {name} for {arch.lambda_name}")
-        return build_base(directory, name, arch)
+        base, lacks = make_base(directory, name, arch, cache)
+        if lacks:
+            progress.step("base", lacks)
+        return base
     return open_base(directory)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import filecmp
 import os
-import platform
 import posixpath
 import shutil
 import stat
@@ -21,9 +20,9 @@ from pathlib import Path
 
 from lambdad.pack.base import Base, copy_base
 from lambdad.pack.errors import PackError
-from lambdad.pack.process import ToolFailed, clean_environment, find_tool, run_tool, tool_output
+from lambdad.pack.process import ToolFailed, can_execute, clean_environment, find_tool, run_tool, tool_output
 from lambdad.pack.relocate import BEGINNING, canonical
-from lambdad.pack.target import Arch, arch_named
+from lambdad.pack.target import Arch
 
 _DPKG = """
 set -eu
@@ -91,7 +90,7 @@ def can_run_scripts(arch: Arch) -> bool:
     """Whether maintainer scripts of `arch` can run here, as root, in a changed root."""
     if os.geteuid() != 0 or shutil.which("dpkg") is None or shutil.which("unshare") is None:
         return False
-    return arch_named(platform.machine()) is arch
+    return can_execute(arch)
 
 
 def install(base: Base, archives: Sequence[Path], scratch: Path) -> Installed:
@@ -174,7 +173,7 @@ def _unpack(base: Base, archives: Sequence[Path], scratch: Path) -> tuple[Path, 
             paths = [f"/{member.name.removeprefix('./')}" for member in tar]
         listing.unlink()
         (info / f"{name}.list").write_text("\n".join(paths) + "\n")
-    why = "not root" if arch_named(platform.machine()) is base.arch else f"this machine is not {base.arch.lambda_name}"
+    why = "not root" if can_execute(base.arch) else f"this machine is not {base.arch.lambda_name}"
     warnings = [f"scripts were not run ({why}) for: {', '.join(skipped)}"] if skipped else []
     return tree, warnings
 

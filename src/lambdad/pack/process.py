@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lambdad.pack.errors import PackError
+from lambdad.pack.target import Arch, arch_named
 
 TIMEOUT_S = 1_800
 TAIL = 2_000
+_EMULATORS = {"arm64": "qemu-aarch64", "x86_64": "qemu-x86_64"}
 
 
 class ToolFailed(PackError):
@@ -77,3 +80,9 @@ def tool_output(
 def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment in the C locale, so that the words of tools can be read."""
     return {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **more}
+
+
+def can_execute(arch: Arch) -> bool:
+    """Whether programs of `arch` run here: by the processor, or by an emulator that binfmt_misc names."""
+    emulator = Path("/proc/sys/fs/binfmt_misc") / _EMULATORS[arch.lambda_name]
+    return arch_named(platform.machine()) is arch or emulator.exists()
