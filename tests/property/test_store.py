@@ -39,9 +39,10 @@ class Model:
 
     def forget(self, name: str) -> None:
         del self.functions[name]
-        for table in (self.versions, self.aliases, self.settings):
+        tables: list[dict[Any, Any]] = [self.versions, self.aliases, self.settings]
+        for table in tables:
             for key in [key for key in table if key[0] == name]:
-                del table[key]  # type: ignore[attr-defined]
+                del table[key]
 
 
 class StoreMachine(RuleBasedStateMachine):

@@ -108,13 +108,13 @@ class Plane:
             return error.code, error.status, error.message
         raise AssertionError(f"{operation} did not fail, it answered {answer}")
 
-    async def create(self, name: str = "f", **params: Any) -> dict[str, Any]:
+    async def create(self, name: str = "f", /, **params: Any) -> dict[str, Any]:
         """CreateFunction with ordinary parameters, and the wait until it is Active."""
         answer = await self.call("CreateFunction", **new_function(name, **params))
         await self.settle(name)
         return answer
 
-    async def update(self, name: str = "f", **params: Any) -> dict[str, Any]:
+    async def update(self, name: str = "f", /, **params: Any) -> dict[str, Any]:
         """UpdateFunctionConfiguration, and the wait until it is through."""
         answer = await self.call("UpdateFunctionConfiguration", FunctionName=name, **params)
         await self.settle(name)
@@ -124,7 +124,7 @@ class Plane:
         assert await self.catalogue.settled(self.namespace, name, DEADLINE_S), f"{name} did not settle"
 
 
-def new_function(name: str = "f", **params: Any) -> dict[str, Any]:
+def new_function(name: str = "f", /, **params: Any) -> dict[str, Any]:
     """Parameters of CreateFunction. A parameter that is None is left out."""
     ordinary = {
         "FunctionName": name,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lambdad.control.interface import Quotas
 from lambdad.model.environment import Image
 from lambdad.model.errors import invalid_parameter
 from lambdad.testing.control_plane import Plane, make_zip, new_function, with_plane
 
-S3 = {"S3Bucket": "bucket", "S3Key": "key"}
+S3: dict[str, Any] = {"S3Bucket": "bucket", "S3Key": "key"}
 
 
 class OneObject:
@@ -35,7 +37,7 @@ class OneImage:
         return Image(uri=uri, resolved_uri=f"registry/f@sha256:{digest}", manifest_sha256="00" * 32)
 
 
-async def refusal(plane: Plane, code: dict[str, object]) -> tuple[str, int, str]:
+async def refusal(plane: Plane, code: dict[str, Any]) -> tuple[str, int, str]:
     return await plane.fails("CreateFunction", **new_function("g", Code=code))
 
 
@@ -51,7 +53,7 @@ async def test_a_zip_lies_in_the_blob_store_under_its_digest(plane: Plane) -> No
 async def test_code_comes_from_one_source(plane: Plane) -> None:
     assert (await refusal(plane, {}))[2] == "Please provide a source for function code."
     assert (await refusal(plane, {"S3Bucket": "bucket"}))[2] == "Please provide a source for function code."
-    assert (await refusal(plane, {"ZipFile": make_zip()} | S3))[2] == (
+    assert (await refusal(plane, S3 | {"ZipFile": make_zip()}))[2] == (
         "Please do not provide other FunctionCode parameters when providing a ZipFile."
     )
 

@@ -50,7 +50,7 @@ def test_a_streamed_zip_with_data_descriptors_is_read() -> None:
             return len(piece)
 
     stream = Stream()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", b"content")
     assert contents(stream.data) == {"a": b"content"}
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.unit.store.records import SPACE, make_function, run_with_store
 
+from lambdad.model.function import Function
 from lambdad.store.changes import Change, FunctionChanged
 from lambdad.store.metadata import SqliteStore, Transaction
+
+
+def put(function: Function, transaction: Transaction) -> None:
+    transaction.functions.put(function)
 
 
 def test_listeners_hear_of_a_write_before_its_caller_goes_on(tmp_path: Path) -> None:
@@ -19,8 +25,9 @@ def test_listeners_hear_of_a_write_before_its_caller_goes_on(tmp_path: Path) -> 
         heard: list[Change] = []
         store.subscribe(heard.extend)
         for name in ("a", "b"):
-            await store.write(lambda transaction, name=name: transaction.functions.put(make_function(name)))
-            assert heard[-1] == FunctionChanged(make_function(name))
+            function = make_function(name)
+            await store.write(partial(put, function))
+            assert heard[-1] == FunctionChanged(function)
         await store.read(lambda transaction: transaction.functions.get(SPACE, "a"))
         assert len(heard) == 2
 
