@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.chunks.cache_nodes import CacheNodes, NodeLimits
+from lambdad.chunks.cache_nodes import NodeLimits, open_cache_nodes
 from lambdad.chunks.disk import open_disk_store
 from lambdad.chunks.interface import ChunkStore
 from lambdad.chunks.limited import LimitedStore
@@ -108,9 +108,8 @@ def nodes() -> Iterator[list[str]]:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_cache_nodes_keep_the_contract(check: Check, nodes: list[str]) -> None:
     async def run() -> None:
-        store = CacheNodes(nodes, CLOCK, PATIENT)
-        await check(store)
-        await store.close()
+        async with open_cache_nodes(nodes, CLOCK, PATIENT) as store:
+            await check(store)
 
     asyncio.run(run())
 

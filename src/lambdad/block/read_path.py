@@ -5,7 +5,6 @@ Used by the agent and by every tool that reads an image without one (`image serv
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +14,8 @@ from lambdad.block.messages import Configure
 from lambdad.block.plain_cache import PlainCache
 from lambdad.block.reader import ImageReader
 from lambdad.block.trace import TraceEntry, TraceInvalid, encode_trace, parse_trace
-from lambdad.chunks.cache_nodes import CacheNodes
+from lambdad.chunks.background import running
+from lambdad.chunks.cache_nodes import open_cache_nodes
 from lambdad.chunks.disk import open_disk_store
 from lambdad.chunks.interface import ChunkError
 from lambdad.chunks.limited import StartGate
@@ -95,26 +95,22 @@ class ReadPath:
 async def open_read_path(config: Configure, clock: Clock, objects: Objects | None = None) -> AsyncIterator[ReadPath]:
     """Open every tier, run the filling of caches, close all at the end. Raises `ChunkError`, `BlockError`."""
     origin = Origin(objects or open_objects(config), clock)
-    tiers = []
-    if config.cache_directory:
-        disk = await open_disk_store(Path(config.cache_directory), config.cache_bytes, clock)
-        tiers.append(Tier("disk", disk))
-    if config.nodes:
-        tiers.append(Tier("nodes", CacheNodes(config.nodes, clock)))
-    tiers.append(Tier("origin", RootedStore(origin, clock), role=Role.SOURCE))
-    filler = Filler()
-    store = VerifiedStore(tiers, filler)
-    cache = PlainCache(SingleFlightStore(store), config.memory_bytes, clock)
-    gate = StartGate(config.starts, lambda: origin.pressure)
-    try:
-        async with asyncio.TaskGroup() as group:
-            filling = group.create_task(filler.run())
-            try:
-                yield ReadPath(origin, store, cache, filler, gate)
-            finally:
-                filling.cancel()
-    finally:
-        await store.close()
+    async with contextlib.AsyncExitStack() as stack:
+        tiers = []
+        if config.cache_directory:
+            disk = await open_disk_store(Path(config.cache_directory), config.cache_bytes, clock)
+            stack.push_async_callback(disk.close)
+            tiers.append(Tier("disk", disk))
+        if config.nodes:
+            tiers.append(Tier("nodes", await stack.enter_async_context(open_cache_nodes(config.nodes, clock))))
+        tiers.append(Tier("origin", RootedStore(origin, clock), role=Role.SOURCE))
+        stack.push_async_callback(origin.objects.close)
+        filler = Filler()
+        store = VerifiedStore(tiers, filler)
+        cache = PlainCache(SingleFlightStore(store), config.memory_bytes, clock)
+        gate = StartGate(config.starts, lambda: origin.pressure)
+        await stack.enter_async_context(running(filler.run))
+        yield ReadPath(origin, store, cache, filler, gate)
 
 
 def _trace_path(root: str, digest: str) -> str:

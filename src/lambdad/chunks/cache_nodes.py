@@ -13,11 +13,14 @@ does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from lambdad.chunks import erasure
+from lambdad.chunks.background import running
 from lambdad.chunks.hash_ring import HashRing
 from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, ChunkName, StoreUnavailable
 from lambdad.chunks.resp import Reply, ReplyError, ReplyParser, RespError, encode_command
@@ -40,6 +43,8 @@ class NodeLimits:
     patience: int = 16
 
 
+_log = logging.getLogger(__name__)
+
 Keep = Callable[[int, Reply], None]
 """Takes the answer of the node with fragment `index`."""
 Enough = Callable[[], bool]
@@ -58,6 +63,7 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._transport: asyncio.Transport | None = None
         self.lost = False
+        self.ended = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -76,6 +82,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self.ended.set()
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
@@ -100,21 +107,45 @@ class _Connection(asyncio.Protocol):
 
 
 class _Node:
-    """A server: connects when needed, rests after a failure."""
+    """A server. Connecting is the business of `maintain`, never of a read: who asks a node without a connection has
+    its answer at once.
+    """
 
     def __init__(self, host: str, port: int, limits: NodeLimits, clock: Clock) -> None:
         self._address = (host, port)
         self._limits = limits
         self._clock = clock
         self._connection: _Connection | None = None
-        self._connecting: asyncio.Future[None] | None = None
-        self._rest_until = 0.0
+        self._tried = asyncio.Event()
         self._late = 0
+        self._is_tired = False
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    async def maintain(self) -> None:
+        """Keep a connection open until cancelled, with a rest after each failure."""
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._live_through_a_connection()
+            except (OSError, TimeoutError) as error:
+                _log.info("action=cache_node_down node=%s:%d error=%s", *self._address, error)
+                self._is_tired = True
+            finally:
+                self._tried.set()
+                self.close()
+            if self._is_tired or self._clock.monotonic() - began < self._limits.rest_s:
+                await asyncio.sleep(self._limits.rest_s)
 
     async def ask(self, *parts: bytes) -> Reply:
         """One command. Raises `NodeDown`."""
-        connection = await self._connected()
-        reply = await connection.send(*parts)
+        # Only the very first reads of a process wait for a connection; the caller's deadline bounds it.
+        await self._tried.wait()
+        if self._connection is None:
+            raise NodeDown("no connection")
+        reply = await self._connection.send(*parts)
         self._late = 0
         if isinstance(reply, ReplyError):
             raise NodeDown(str(reply))
@@ -124,48 +155,27 @@ class _Node:
         """An answer was not there at the deadline. A node that keeps being late gets a rest and a new connection."""
         self._late += 1
         if self._late >= self._limits.patience:
-            self._rest()
+            self._is_tired = True
+            self.close()
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-
-    async def _connected(self) -> _Connection:
-        while True:
-            if self._connection is not None and not self._connection.lost:
-                return self._connection
-            if self._clock.monotonic() < self._rest_until:
-                raise NodeDown("resting after a failure")
-            if self._connecting is None:
-                return await self._connect()
-            # One of the waiting connects for all; if it was cancelled, the next one does.
-            await asyncio.shield(self._connecting)
-
-    async def _connect(self) -> _Connection:
-        loop = asyncio.get_running_loop()
-        self._connecting = loop.create_future()
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                _, connection = await loop.create_connection(lambda: _Connection(self._limits), *self._address)
-        except (OSError, TimeoutError) as error:
-            self._rest()
-            raise NodeDown(f"{self._address[0]}:{self._address[1]}: {error}") from error
-        finally:
-            self._connecting.set_result(None)
-            self._connecting = None
-        self._connection = connection
-        return connection
-
-    def _rest(self) -> None:
-        self._rest_until = self._clock.monotonic() + self._limits.rest_s
         self._late = 0
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
 
+    async def _live_through_a_connection(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._is_tired = False
+        async with asyncio.timeout(self._limits.connect_s):
+            _, connection = await loop.create_connection(lambda: _Connection(self._limits), *self._address)
+        self._connection = connection
+        self._tried.set()
+        await connection.ended.wait()
+
 
 class CacheNodes:
-    """A `ChunkStore` over cache nodes, `host:port` each. Five or more make sense; fewer hold several fragments each.
+    """A `ChunkStore` over cache nodes. Make one with `open_cache_nodes`.
 
     The nodes should evict by themselves (`maxmemory-policy allkeys-lru` or `allkeys-lfu`); no expiry is set.
     """
@@ -174,6 +184,12 @@ class CacheNodes:
         self._limits = limits or NodeLimits()
         self._ring = HashRing(nodes)
         self._nodes = {node: _Node(*_address(node), self._limits, clock) for node in nodes}
+
+    async def maintain(self) -> None:
+        """Keep the connections until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for node in self._nodes.values():
+                group.create_task(node.maintain())
 
     async def get(self, name: ChunkName) -> bytes:
         good: dict[int, bytes] = {}
@@ -262,6 +278,21 @@ class CacheNodes:
                         self._nodes[node].is_late()
                     task.cancel()
         return answered
+
+
+@contextlib.asynccontextmanager
+async def open_cache_nodes(
+    nodes: Sequence[str], clock: Clock, limits: NodeLimits | None = None
+) -> AsyncIterator[CacheNodes]:
+    """The tier on `nodes`, `host:port` each, with its connections. Five or more make sense; fewer hold several
+    fragments of a chunk each. Raises ValueError for what is not an address.
+    """
+    store = CacheNodes(nodes, clock, limits)
+    async with running(store.maintain):
+        try:
+            yield store
+        finally:
+            await store.close()
 
 
 def _address(node: str) -> tuple[str, int]:

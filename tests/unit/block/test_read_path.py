@@ -114,6 +114,15 @@ def test_an_image_is_found_by_its_digest_and_refused_under_a_wrong_key() -> None
     asyncio.run(run())
 
 
+def test_an_error_inside_comes_out_as_it_is() -> None:
+    async def run() -> None:
+        async with read_path(MemoryObjects()) as path:
+            await path.fetch_image("0" * 64, KEY)
+
+    with pytest.raises(BlockError, match="in no root"):
+        asyncio.run(run())
+
+
 def test_traces_are_saved_for_every_worker_and_damaged_ones_are_none() -> None:
     async def run() -> None:
         objects = MemoryObjects()

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from lambdad.chunks.cache_nodes import CacheNodes, NodeLimits
+from lambdad.chunks.cache_nodes import CacheNodes, NodeLimits, open_cache_nodes
 from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, StoreUnavailable, name_of
 from lambdad.model.clock import SystemClock
 from lambdad.testing.chunk_servers import RedisServer, find_redis, free_port, run_redis
+from lambdad.testing.waiting import wait_until_async
 
 REDIS = find_redis()
-PATIENT = NodeLimits(deadline_s=30.0, connect_s=30.0, rest_s=0.0)
+PATIENT = NodeLimits(deadline_s=30.0, connect_s=30.0, rest_s=0.05)
 
 
 @pytest.fixture
@@ -33,10 +34,9 @@ def run(
     limits: NodeLimits = PATIENT,
 ) -> None:
     async def bounded() -> None:
-        store = CacheNodes([server.address for server in servers], SystemClock(), limits)
-        async with asyncio.timeout(120):
+        addresses = [server.address for server in servers]
+        async with asyncio.timeout(120), open_cache_nodes(addresses, SystemClock(), limits) as store:
             await test(store)
-        await store.close()
 
     asyncio.run(bounded())
 
@@ -72,6 +72,18 @@ def test_one_node_that_hangs_costs_no_hit_and_is_not_waited_for(servers: list[Re
     run(servers, test)
 
 
+def test_a_node_that_comes_back_is_used_again_without_anybody_waiting_for_it(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        await store.put(name_of(CHUNKS[0]), CHUNKS[0])
+        node = store._nodes[servers[0].address]
+        node.close()  # as if the server had closed it
+        await wait_until_async(lambda: node.is_connected, "the node is connected again")
+        assert await node.ask(b"EXISTS", b"x") == 0
+        assert await store.get(name_of(CHUNKS[0])) == CHUNKS[0]
+
+    run(servers, test)
+
+
 def test_two_nodes_that_are_killed_are_a_miss_that_says_so(servers: list[RedisServer]) -> None:
     async def test(store: CacheNodes) -> None:
         await store.put(name_of(CHUNKS[0]), CHUNKS[0])
@@ -93,8 +105,7 @@ def test_nodes_that_hang_are_given_up_at_the_deadline_and_rested(servers: list[R
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
                 await store.get(name_of(CHUNKS[0]))
-        resting = [node for node in store._nodes.values() if node._rest_until > 0]
-        assert len(resting) == 2
+        assert [store._nodes[server.address].is_connected for server in servers] == [False, False, True, True, True]
 
     run(servers, test, NodeLimits(deadline_s=2.0, connect_s=30.0, rest_s=3600.0, patience=2))
 
@@ -143,12 +154,10 @@ def test_a_server_that_does_not_speak_the_protocol_counts_as_lost(servers: list[
         liar = await asyncio.start_server(babble, "127.0.0.1", 0)
         port = liar.sockets[0].getsockname()[1]
         nodes = [*(server.address for server in servers[:4]), f"127.0.0.1:{port}"]
-        store = CacheNodes(nodes, SystemClock(), PATIENT)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(120), open_cache_nodes(nodes, SystemClock(), PATIENT) as store:
             for chunk in CHUNKS:
                 await store.put(name_of(chunk), chunk)
                 assert await store.get(name_of(chunk)) == chunk
-        await store.close()
         liar.close()
 
     asyncio.run(run_all())
@@ -156,10 +165,9 @@ def test_a_server_that_does_not_speak_the_protocol_counts_as_lost(servers: list[
 
 def test_nobody_there_is_unavailable() -> None:
     async def run_all() -> None:
-        store = CacheNodes([f"127.0.0.1:{free_port()}"], SystemClock(), PATIENT)
-        with pytest.raises(StoreUnavailable, match="0 of 5"):
-            await store.get(name_of(b""))
-        await store.close()
+        async with open_cache_nodes([f"127.0.0.1:{free_port()}"], SystemClock(), PATIENT) as store:
+            with pytest.raises(StoreUnavailable, match="0 of 5"):
+                await store.get(name_of(b""))
 
     asyncio.run(run_all())
 
