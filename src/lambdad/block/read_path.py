@@ -21,7 +21,7 @@ from lambdad.chunks.interface import ChunkError
 from lambdad.chunks.limited import StartGate
 from lambdad.chunks.manifest import Manifest, ManifestInvalid, open_manifest
 from lambdad.chunks.objects import DirectoryObjects, ObjectMissing, Objects, open_s3
-from lambdad.chunks.origin import Origin
+from lambdad.chunks.origin import Origin, OriginLimits
 from lambdad.chunks.roots import RootedStore, RootState, load_roots
 from lambdad.chunks.single_flight import SingleFlightStore
 from lambdad.chunks.upload import fetch_manifest
@@ -92,9 +92,14 @@ class ReadPath:
 
 
 @contextlib.asynccontextmanager
-async def open_read_path(config: Configure, clock: Clock, objects: Objects | None = None) -> AsyncIterator[ReadPath]:
-    """Open every tier, run the filling of caches, close all at the end. Raises `ChunkError`, `BlockError`."""
-    origin = Origin(objects or open_objects(config), clock)
+async def open_read_path(
+    config: Configure, clock: Clock, objects: Objects | None = None, limits: OriginLimits | None = None
+) -> AsyncIterator[ReadPath]:
+    """Open every tier, run the filling of caches, close all at the end. Raises `ChunkError`, `BlockError`.
+
+    objects: instead of the configured origin, closed at the end as well.
+    """
+    origin = Origin(objects or open_objects(config), clock, limits)
     async with contextlib.AsyncExitStack() as stack:
         tiers = []
         if config.cache_directory:

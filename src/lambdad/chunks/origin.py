@@ -71,6 +71,8 @@ class Origin:
         self._retries = TokenBucket(self._limits.retry_ratio, self._limits.burst)
         self._hedges = TokenBucket(self._limits.hedge_ratio, self._limits.burst)
         self._latencies = Latencies()
+        self.hedged = 0
+        """Reads that were asked twice because the first answer was slow: the only reads that are."""
 
     async def get(self, path: str) -> bytes:
         """Raises `ObjectMissing`, `StoreUnavailable` or `Overloaded`."""
@@ -131,6 +133,7 @@ class Origin:
             racers = {group.create_task(run())}
             done, pending = await asyncio.wait(racers, timeout=patience)
             if not done and self._hedges.take():
+                self.hedged += 1
                 pending.add(group.create_task(run()))
             outcome = _first(done)
             while pending and not isinstance(outcome, bytes):

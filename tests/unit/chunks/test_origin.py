@@ -133,6 +133,7 @@ def test_one_slow_answer_is_overtaken_by_a_hedge() -> None:
         objects.hangs = True
         async with asyncio.timeout(60):
             assert await store.get(NAME) == DATA
+        assert store._origin.hedged >= 1
 
     asyncio.run(run())
 
