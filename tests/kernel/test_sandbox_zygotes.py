@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.sandbox.interface import ExitStatus
+from lambdad.sandbox.interface import ExitStatus, SandboxError
 from lambdad.sandbox.native import NativeDriver
 from lambdad.sandbox.spec import Bind, Exec, Fork, ZygoteSpec
 from lambdad.testing.conformance.sandbox import DEADLINE_S, Lab, Result, finish, run, started
@@ -133,6 +133,28 @@ def test_two_forks_of_one_zygote_draw_different_numbers(lab: Lab, runner: asynci
     name = next(iter(INTERPRETERS))
     texts = [runner.run(run(lab, Fork(name))).text for _ in range(3)]
     assert len({json.loads(text)["random"] for text in texts}) == 3
+
+
+def test_a_zygote_can_be_added_to_an_open_driver(lab: Lab, runner: asyncio.Runner, tmp_path: Path) -> None:
+    """One that cannot start is told, and may be added again once it can."""
+
+    async def scenario() -> str:
+        name, (interpreter, prefix) = next(iter(INTERPRETERS.items()))
+        binds = (Bind(prefix, prefix),) if not prefix.startswith("/usr") else ()
+        entry = tmp_path / "entry.py"
+        entry.write_text("raise ImportError('broken on purpose')")
+        spec = ZygoteSpec(name=f"late-{name}", interpreter=interpreter, entry=str(entry), binds=binds)
+        with pytest.raises(SandboxError, match="broken on purpose"):
+            await lab.driver.add_zygote(spec)
+        entry.write_text("def preload(): pass\ndef run(): print('late')\n")
+        adding = asyncio.get_running_loop().create_task(lab.driver.add_zygote(spec))
+        await asyncio.sleep(0)
+        adding.cancel()
+        await asyncio.gather(lab.driver.add_zygote(spec), lab.driver.add_zygote(spec), adding, return_exceptions=True)
+        await lab.driver.add_zygote(spec)
+        return (await run(lab, Fork(spec.name))).text
+
+    assert runner.run(scenario()) == "late\n"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

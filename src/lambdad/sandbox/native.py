@@ -121,21 +121,24 @@ class NativeDriver:
             raise
 
     async def add_zygote(self, spec: ZygoteSpec) -> None:
-        if spec.name in self._zygotes:
-            return
         if not self._pools:
             raise SandboxError("the driver is not open")
-        self._zygotes[spec.name] = spec
-        launcher = self._launchers[spec.name] = self._start_launcher(spec.name)
+        if spec.name in self._pools:
+            return
         try:
+            if spec.name not in self._launchers:  # else another caller is waiting for it, or was cancelled meanwhile
+                self._zygotes[spec.name] = spec
+                self._launchers[spec.name] = self._start_launcher(spec.name)
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
-                await asyncio.shield(launcher.ready)
+                await asyncio.shield(self._launchers[spec.name].ready)
         except (TimeoutError, SandboxError, OSError) as error:
-            del self._zygotes[spec.name], self._launchers[spec.name]
-            launcher.close()
+            self._zygotes.pop(spec.name, None)
+            if launcher := self._launchers.pop(spec.name, None):
+                launcher.close()
             raise SandboxError(f"the zygote {spec.name} cannot start: {error}") from error
-        self._add_pool(spec.name)
-        self._pools[spec.name].refill()
+        if spec.name not in self._pools:
+            self._add_pool(spec.name)
+            self._pools[spec.name].refill()
 
     async def create_volume(self, size_mb: int) -> NativeVolume:
         return await self._mounter.create(size_mb)
