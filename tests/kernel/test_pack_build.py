@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,24 @@ def why_not() -> str | None:
     return why_no_sandbox()
 
 
+HOST_REASONS = (
+    "Temporary failure", "Could not resolve", "Unable to connect", "Failed to fetch", "Connection failed", "timed out",
+    "Operation not permitted", "No space left", "did not finish within",
+)  # fmt: skip
+
+
+@contextmanager
+def unless_the_host_cannot():
+    """Skip, with the reason, when the mirror or the host fails; everything else is a failure of ours."""
+    try:
+        yield
+    except PackError as error:
+        for reason in HOST_REASONS:
+            if reason in str(error):
+                pytest.skip(f"the host or the Debian mirror failed: {reason}")
+        raise
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     directory = tmp_path_factory.mktemp("pack")
@@ -69,12 +88,8 @@ def base(cache) -> Base:
     reason = why_not()
     if reason:
         pytest.skip(f"no base can be built here: {reason}")
-    try:
+    with unless_the_host_cannot():
         return build_base(cache.bases / "debian12-x86_64", "debian12", X86_64)
-    except PackError as error:
-        if "Temporary failure" in str(error) or "Could not resolve" in str(error) or "Unable to connect" in str(error):
-            pytest.skip("the Debian mirror cannot be reached")
-        raise
 
 
 def builder(base: Base, cache: Cache) -> Builder:
@@ -84,7 +99,9 @@ def builder(base: Base, cache: Cache) -> Builder:
 @pytest.fixture(scope="module")
 def git(base, cache) -> Built:
     one = builder(base, cache)
-    return one.build(one.resolve())
+    with unless_the_host_cannot():
+        lock = one.resolve()
+    return one.build(lock)
 
 
 def test_the_base_has_aws_paths_and_its_own_libraries_first(base):
@@ -154,7 +171,5 @@ def test_nothing_is_looked_for_at_its_old_place(git, base):
 
 def test_an_unknown_package_is_refused_with_names_that_are_close(base, cache):
     with pytest.raises(PackError, match=r"did you mean .*imagemagick"):
-        Builder(
-            parse_recipe('name = "x"\n[packages]\napt = ["imagemagik"]'),
-            cache.root, base, cache, ChrootRunner(), NotingProgress(),
-        ).resolve()  # fmt: skip
+        recipe = parse_recipe('name = "x"\n[packages]\napt = ["imagemagik"]')
+        Builder(recipe, cache.root, base, cache, ChrootRunner(), NotingProgress()).resolve()

@@ -30,7 +30,6 @@ from lambdad.pack.relocate import (
 )
 from lambdad.pack.target import Arch
 
-_OPAQUE = (".gz", ".xz", ".bz2", ".zst", ".zip", ".jar", ".hmac", ".mo", ".pyc")
 _BATCH = 200
 
 

@@ -66,18 +66,6 @@ class Built:
     reused: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a build would take. replaced: packages of the base that would be upgraded, which a layer should not."""
-
-    packages: tuple[Pin, ...]
-    replaced: tuple[str, ...] = ()
-
-    @property
-    def download(self) -> int:
-        return sum(pin.size for pin in self.packages)
-
-
 @dataclass(slots=True)
 class Builder:
     """Builds one recipe. directory: where the recipe's own files are."""

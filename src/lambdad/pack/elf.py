@@ -159,12 +159,6 @@ def read_elf(path: Path) -> Elf:
         return parse_elf(stream)
 
 
-def has_magic(path: Path) -> bool:
-    """Whether the file starts like an ELF file."""
-    with path.open("rb") as stream:
-        return stream.read(4) == MAGIC
-
-
 def parse_elf(stream: BinaryIO) -> Elf:
     """The ELF file in `stream`, which must be seekable. Raises ElfError for anything malformed."""
     try:

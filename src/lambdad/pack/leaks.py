@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lambdad.pack.manifest import FileEntry
@@ -16,6 +16,7 @@ from lambdad.pack.relocate import Ownership, canonical
 from lambdad.pack.target import ENVIRONMENT, LIBRARY_PATH, Arch
 
 LINES_MAX = 2_000_000
+_RESUMED = re.compile(r"^\d+\s+<\.\.\. \w+ resumed>(.*)$")
 _CALL = re.compile(r'^(?:\d+\s+)?(\w+)\([^"]*"(/[^"]{0,4096})"(.*)$')
 
 
@@ -37,6 +38,22 @@ class LeakReport:
     probes: int
 
 
+def _whole_calls(trace: str) -> Iterator[str]:
+    """Lines of a trace with calls that another process interrupted put together again."""
+    open_calls: dict[str, str] = {}
+    for number, line in enumerate(trace.splitlines()):
+        if number > LINES_MAX:
+            return
+        process = line.partition(" ")[0]
+        if line.endswith("<unfinished ...>"):
+            open_calls[process] = line.removesuffix("<unfinished ...>")
+        elif resumed := _RESUMED.match(line):
+            yield open_calls.pop(process, "") + resumed.group(1)
+        else:
+            yield line
+    yield from open_calls.values()
+
+
 def find_leaks(trace: str, files: Iterable[FileEntry], arch: Arch) -> LeakReport:
     """Read what strace wrote, from the moment the test was inside its root."""
     ownership = Ownership(entry.origin for entry in files if entry.origin)
@@ -45,9 +62,7 @@ def find_leaks(trace: str, files: Iterable[FileEntry], arch: Arch) -> LeakReport
     counts: Counter[tuple[str, str, bool]] = Counter()
     probes = 0
     inside = False
-    for number, line in enumerate(trace.splitlines()):
-        if number > LINES_MAX:
-            break
+    for line in _whole_calls(trace):
         match = _CALL.match(line)
         if match is None:
             continue

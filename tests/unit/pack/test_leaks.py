@@ -22,6 +22,8 @@ TRACE = """10 openat(AT_FDCWD, "/etc/fonts/fonts.conf", O_RDONLY) = -1 ENOENT (N
 11 execve("/opt/bin/git", ["git"], 0x1 /* 3 vars */) = 0
 11 openat(AT_FDCWD, "/etc/fonts/fonts.conf", O_RDONLY) = -1 ENOENT (No such file or directory)
 11 openat(AT_FDCWD, "/etc/fonts/conf.d", O_RDONLY <unfinished ...>
+12 execve("/usr/bin/other", ["other"], 0x1) = 0
+11 <... openat resumed>) = 7
 11 newfstatat(AT_FDCWD, "/etc/fonts/fonts.conf", 0x7ffd, 0) = -1 ENOENT (No such file or directory)
 11 openat(AT_FDCWD, "/etc/fonts/fonts.conf", O_RDONLY) = -1 ENOENT (No such file or directory)
 11 openat(AT_FDCWD, "/lib64/glibc-hwcaps/x86-64-v3/libz.so.1", O_RDONLY) = -1 ENOENT (No such file or directory)
