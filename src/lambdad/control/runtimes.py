@@ -38,10 +38,12 @@ CREATABLE = (
     "ruby3.3",
     "ruby3.4",
     "ruby4.0",
+    "provided",
     "provided.al2",
     "provided.al2023",
 )
-"""What AWS takes for new functions (recorded January 2026, and what the service model has added since)."""
+"""What AWS takes for new functions (recorded January 2026, and what the service model has added since), and
+`provided`, which AWS no longer takes and which costs nothing to keep."""
 
 RETIRED = frozenset(
     {
@@ -64,7 +66,6 @@ RETIRED = frozenset(
         "go1.x",
         "ruby2.5",
         "ruby2.7",
-        "provided",
     }
 )
 

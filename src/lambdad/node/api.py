@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,7 @@ import lambdad
 from lambdad.control.app import ControlPlane
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
+from lambdad.control.sweep import Sweep
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
@@ -31,6 +33,7 @@ from lambdad.placement.service import Placement
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.store.catalogue import Catalogue
 from lambdad.store.metadata import SqliteStore
+from lambdad.store.s3 import S3Packages, S3Settings
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_store import LogStore
 from lambdad.telemetry.metrics import Metrics
@@ -44,6 +47,9 @@ from lambdad.worker.interface import WorkerInfo, WorkerUnavailable
 
 RECONNECT_S = 0.1
 SWEEP_S = 1.0
+PACKAGE_SWEEP_S = 3600.0
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that reads a large archive may keep the interpreter from the event loop."""
 
 
 class _Runtimes:
@@ -66,13 +72,10 @@ class _Runtimes:
         return {"runtimes": self.info.runtimes, "weaknesses": self.info.weaknesses, "version": lambdad.__version__}
 
     def check(self, runtime: str) -> str | None:
-        if self.info is None or runtime in self.info.runtimes:
-            return None
-        have = ", ".join(self.info.runtimes)
-        return (
-            f"The runtime {runtime} is not available on this host: its interpreter was not found. "
-            f"Install it and restart lambdad. Available now: {have}."
-        )
+        """Every runtime of AWS's may be configured, as on AWS: a stack with one function that this host cannot run
+        still deploys, and that function's invokes say what is missing and how to get it.
+        """
+        return None
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
         """Waits for the worker: a function that is being created while it restarts is only late."""
@@ -86,6 +89,7 @@ class _Runtimes:
 
 async def serve(config: Config, log: Logger, ready: Callable[[], None], listener: socket.socket) -> None:
     """Run the API process until cancelled, then drain."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     paths = Paths(config.data_dir)
     paths.make_state()
     store = SqliteStore(paths.database)
@@ -128,6 +132,7 @@ class _Node:
         locations = CodeLocations(load_key(paths.state / "location.key"))
         metrics = Metrics()
         observer = MetricsObserver(metrics)
+        self._sweep = Sweep(store, blobs, executor)
         self._control = ControlPlane(
             store=store,
             blobs=blobs,
@@ -136,6 +141,7 @@ class _Node:
             locations=locations,
             preparer=self._runtimes,
             runtimes=self._runtimes,
+            s3=S3Packages(_s3_settings(config), executor),
             spawn=tasks.spawn,
             quotas=Quotas(concurrency=config.concurrency),
         )
@@ -162,7 +168,8 @@ class _Node:
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Answer requests until cancelled."""
         await self._server.listen(listener)
-        self._tasks.spawn(_sweep(self._server))
+        self._tasks.spawn(_sweep_connections(self._server))
+        self._tasks.spawn(self._sweep_packages())
         ready()
         self._log.info("api.ready", host=self._config.host, port=self._config.port, pid=os.getpid())
         try:
@@ -171,6 +178,11 @@ class _Node:
             self._server.stop_listening()
             await _drain(self._placement, self._config.drain)
             self._server.abort()
+
+    async def _sweep_packages(self) -> None:
+        while True:
+            await asyncio.sleep(PACKAGE_SWEEP_S)
+            await self._sweep.run(self._clock.time())
 
     def _log_group(self, namespace: Namespace, name: str) -> str:
         """Where a function logs; where it would by default if it is gone."""
@@ -205,6 +217,15 @@ def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -
     return {name: adapt(handler) for name, handler in handlers.items()}
 
 
+def _s3_settings(config: Config) -> S3Settings:
+    return S3Settings(
+        endpoint=config.s3_endpoint or None,
+        region=config.s3_region or config.region,
+        access_key=config.s3_access_key or None,
+        secret_key=config.s3_secret_key or None,
+    )
+
+
 async def _stay_connected(worker: WorkerClient, place: SocketPlace) -> None:
     """Connect to the worker, and again when it was restarted."""
     while True:
@@ -214,7 +235,7 @@ async def _stay_connected(worker: WorkerClient, place: SocketPlace) -> None:
         await asyncio.sleep(RECONNECT_S)
 
 
-async def _sweep(server: HttpServer) -> None:
+async def _sweep_connections(server: HttpServer) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         server.sweep()

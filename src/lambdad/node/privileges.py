@@ -60,15 +60,20 @@ def drop(config: Config) -> None:
     if os.geteuid() != 0:
         return
     uid, gid = api_identity(config)
-    _open_ways((sys.prefix, sys.base_prefix, *lambdad.__path__, *sys.path, str(config.data_dir)))
+    open_ways((*python_places(), str(config.data_dir)))
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     os.environ["HOME"] = "/nonexistent"
 
 
-def _open_ways(needed: Iterable[str]) -> None:
-    """In a mount namespace of our own, make paths reachable that others may not reach."""
+def python_places() -> tuple[str, ...]:
+    """What this interpreter needs to go on, and to be started again."""
+    return (sys.prefix, sys.base_prefix, *lambdad.__path__, *sys.path)
+
+
+def open_ways(needed: Iterable[str]) -> None:
+    """In a mount namespace of our own, make paths reachable for users who may not reach them. Needs root."""
     blocked: dict[Path, set[Path]] = {}
     for text in needed:
         path = Path(text).resolve()

@@ -88,7 +88,7 @@ class NodeProvisioner:
         self._credentials = credentials
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
-        if runtime is not None:
+        if runtime is not None and self._catalogue.check(runtime) is None:
             problem = await self._catalogue.ensure(runtime)
             if problem is not None:
                 return problem
