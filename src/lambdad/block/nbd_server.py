@@ -240,6 +240,9 @@ class _Connection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.close_s):
                 await self._flush()
+                # Not `abort` yet: what is in the transport's buffer is the end of the last answer.
+                self._writer.close()
+                await self._writer.wait_closed()
 
     async def _start(self, group: asyncio.TaskGroup, request: Request) -> None:
         assert self._source is not None

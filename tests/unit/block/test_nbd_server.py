@@ -164,6 +164,25 @@ def read_request(offset: int, length: int, cookie: int = 1) -> bytes:
     return struct.pack(">IHHQQI", 0x25609513, 0, 0, cookie, offset, length)
 
 
+@pytest.mark.parametrize("memory", [2**30, 0], ids=["chunks in memory", "nothing in memory"])
+def test_random_reads_equal_the_plain_image(memory: int, tmp_path: Path) -> None:
+    async def test() -> None:
+        socket = tmp_path / "s"
+        image = await make_reader(CONTENT, chunk_size=CHUNK, memory=memory)
+        async with await serve(socket, {"disk": ReadOnlyExport(image)}):
+            reader, writer = await connect(socket)
+            chooser = random.Random(15)
+            for cookie in range(200):
+                offset = chooser.randrange(len(CONTENT))
+                length = min(chooser.choice((1, 511, 4096, 70_000, 3_000_000)), len(CONTENT) - offset)
+                writer.write(read_request(offset, length, cookie))
+                assert struct.unpack(">IIQ", await reader.readexactly(16)) == (0x67446698, 0, cookie)
+                assert await reader.readexactly(length) == CONTENT[offset : offset + length]
+            await hang_up(writer)
+
+    run(test)
+
+
 def test_a_client_that_vanishes_takes_its_requests_with_it_and_nobody_else(tmp_path: Path) -> None:
     async def test() -> None:
         socket = tmp_path / "s"
