@@ -89,6 +89,7 @@ def configure(level: str, *, as_json: bool, name: str, stream: TextIO | None = N
     root.setLevel(logging.WARNING)
     logger = logging.getLogger(_ROOT)
     logger.setLevel(level.upper())
+    logger.disabled = False  # a library that configures logging switches off what is there
     return Logger(logger)
 
 

@@ -107,10 +107,10 @@ def test_levels_below_the_chosen_one_are_silent() -> None:
 def test_libraries_speak_through_the_same_handler_once() -> None:
     _plain()
     _, stream = _plain()
-    logging.getLogger("botocore").warning("hello %s", "there")
-    logging.getLogger("botocore").info("quiet")
+    logging.getLogger("a.library").warning("hello %s", "there")
+    logging.getLogger("a.library").info("quiet")
     assert stream.getvalue().count("\n") == 1
-    assert 'library.message logger=botocore message="hello there"' in stream.getvalue()
+    assert 'library.message logger=a.library message="hello there"' in stream.getvalue()
 
 
 def test_a_silent_logger_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
