@@ -6,15 +6,20 @@ Memory is bounded whatever the stream says: pieces of at most `PIECE` bytes, zst
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Iterator
+from typing import cast
 
 import zstandard
+from isal import isal_zlib
 
 from lambdad.image.errors import InvalidImage
 
 PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
+_GZIP_WRAPPED = 31
+"""zlib's number for the largest window with a gzip header. ISA-L inflates about twice as fast as zlib."""
+_IsalError = cast("type[Exception]", isal_zlib.error)
+"""Its type stub calls the class an instance."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 """Behind a first byte of 0x50 to 0x5f."""
@@ -36,7 +41,7 @@ def decompressed(stream: io.RawIOBase) -> Iterator[bytes]:
 def _gunzip(stream: io.BufferedReader[io.RawIOBase]) -> Iterator[bytes]:
     """All members of a gzip stream; zero bytes after the last one are padding."""
     data = stream.read(PIECE)
-    member = zlib.decompressobj(31)
+    member = isal_zlib.decompressobj(_GZIP_WRAPPED)
     fresh = False
     try:
         while data:
@@ -49,10 +54,10 @@ def _gunzip(stream: io.BufferedReader[io.RawIOBase]) -> Iterator[bytes]:
                 yield piece
             data = member.unconsumed_tail
             if member.eof:
-                data, member, fresh = member.unused_data, zlib.decompressobj(31), True
+                data, member, fresh = member.unused_data, isal_zlib.decompressobj(_GZIP_WRAPPED), True
             if not data:
                 data = stream.read(PIECE)
-    except zlib.error as error:
+    except _IsalError as error:
         raise InvalidImage(f"a layer's gzip stream is damaged: {error}") from None
     if not fresh:
         raise InvalidImage("a layer's gzip stream ends in the middle: the archive was cut")

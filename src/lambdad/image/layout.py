@@ -22,7 +22,7 @@ NOWHERE = 0
 """`start` of what has no blocks; block 0 always belongs to the superblock."""
 _BIG = 256 * 1024
 """Bytes from which a file gets chunks of its own: half a chunk, so it wastes no more than it fills."""
-_CUT_AFTER = 128 * 1024
+_CUT_AFTER = 192 * 1024
 """Bytes after which a packed run may start a new chunk at a name that says so."""
 _CUT_MASK = 3
 """One name in four says so: after a change, packing is back in step some four files later."""
