@@ -35,10 +35,9 @@ def main() -> int:
     if missing:
         print(f"needed and not found: {', '.join(missing)}. `make test-vm` installs them.", file=sys.stderr)
         return 2
-    chosen = (
-        arguments if any(not argument.startswith("-") for argument in arguments) else [*arguments, *_present_suites()]
-    )
-    return _run(chosen, options.timeout)
+    names_tests = any(not argument.startswith("-") for argument in arguments)
+    suites = [] if names_tests else [suite for suite in SUITES if (guest_image.REPOSITORY / suite).exists()]
+    return _run([*PYTEST_OPTIONS, *arguments, *suites], options.timeout)
 
 
 def _run(arguments: list[str], timeout: float) -> int:
