@@ -28,3 +28,21 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+class SteadyClock:
+    """The machine's clock as it was when this was made, and since then the seconds that passed: it never jumps.
+
+    For deadlines that are kept on disk. A wrong clock that is set right is noticed after a restart.
+    """
+
+    __slots__ = ("_offset",)
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def time(self) -> float:
+        return self._offset + time.monotonic()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
