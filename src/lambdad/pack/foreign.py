@@ -22,6 +22,7 @@ from lambdad.pack.base import (
 )
 from lambdad.pack.cache import Cache, remove_tree
 from lambdad.pack.errors import PackError
+from lambdad.pack.install import unpack_deb
 from lambdad.pack.process import can_execute, clean_environment, find_tool, run_tool
 from lambdad.pack.target import Arch
 
@@ -68,7 +69,7 @@ def _unpack(archives: list[Path], rootfs: Path) -> dict[str, str]:
     paragraphs: list[str] = []
     packages: dict[str, str] = {}
     for archive in archives:
-        run_tool([tool, "-x", str(archive), str(rootfs)])
+        unpack_deb(archive, rootfs)
         control = run_tool([tool, "-f", str(archive)], environment=clean_environment()).strip()
         paragraphs.append(as_installed(control))
         fields = dict(line.split(": ", 1) for line in control.splitlines() if ": " in line and line[0] != " ")

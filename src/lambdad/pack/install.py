@@ -14,6 +14,7 @@ import posixpath
 import shutil
 import stat
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,7 +158,7 @@ def _unpack(base: Base, archives: Sequence[Path], scratch: Path) -> tuple[Path, 
     tool = find_tool("dpkg-deb", "the Debian package dpkg")
     skipped = []
     for archive in archives:
-        run_tool([tool, "-x", str(archive), str(tree)])
+        paths = unpack_deb(archive, tree)
         run_tool([tool, "-e", str(archive), str(scratch / "control")])
         control = scratch / "control"
         name = next(
@@ -166,16 +167,23 @@ def _unpack(base: Base, archives: Sequence[Path], scratch: Path) -> tuple[Path, 
         if (control / "postinst").exists() or (control / "preinst").exists():
             skipped.append(name)
         shutil.rmtree(control)
-        listing = scratch / "data.tar"
-        with listing.open("wb") as stream:
-            stream.write(tool_output([tool, "--fsys-tarfile", str(archive)]))
-        with tarfile.open(listing) as tar:
-            paths = [f"/{member.name.removeprefix('./')}" for member in tar]
-        listing.unlink()
         (info / f"{name}.list").write_text("\n".join(paths) + "\n")
     why = "not root" if can_execute(base.arch) else f"this machine is not {base.arch.lambda_name}"
     warnings = [f"scripts were not run ({why}) for: {', '.join(skipped)}"] if skipped else []
     return tree, warnings
+
+
+def unpack_deb(archive: Path, directory: Path) -> list[str]:
+    """Unpack a Debian package into `directory`, through its links for merged /usr; the paths in it (`/usr/bin/git`)."""
+    with tempfile.TemporaryDirectory(prefix="lambdad-deb-") as scratch:
+        data = Path(scratch) / "data.tar"
+        data.write_bytes(
+            tool_output([find_tool("dpkg-deb", "the Debian package dpkg"), "--fsys-tarfile", str(archive)])
+        )
+        # dpkg-deb -x would put a directory in place of a link such as /lib
+        run_tool(["tar", "-x", "-p", "--keep-directory-symlink", "-f", str(data), "-C", str(directory)])
+        with tarfile.open(data) as tar:
+            return [f"/{member.name.removeprefix('./')}" for member in tar]
 
 
 def file_owners(info: Path) -> dict[str, str]:

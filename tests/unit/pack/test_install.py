@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import pytest
 from tests.unit.pack.bases import make_base
 
-from lambdad.pack.install import differences, file_owners, install
+from lambdad.pack.install import differences, file_owners, install, unpack_deb
 
 
 @pytest.fixture
@@ -76,3 +79,22 @@ def test_beginnings_of_the_bases_paths_are_known(base, upper):
 
 def test_nothing_to_install_is_nothing(base, tmp_path):
     assert install(base, [], tmp_path).changes == []
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+def test_a_package_is_unpacked_through_the_links_of_merged_usr(tmp_path):
+    source = tmp_path / "source"
+    for relative in ("DEBIAN/control", "lib/x/libexpat.so.1"):
+        (source / relative).parent.mkdir(parents=True, exist_ok=True)
+    (source / "DEBIAN/control").write_text(
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n"
+    )
+    (source / "lib/x/libexpat.so.1").write_text("library")
+    subprocess.run(
+        ["dpkg-deb", "-b", str(source), str(tmp_path / "x.deb")], check=True, capture_output=True, timeout=60
+    )
+    root = tmp_path / "root"
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    assert "/lib/x/libexpat.so.1" in unpack_deb(tmp_path / "x.deb", root)
+    assert (root / "lib").is_symlink() and (root / "usr/lib/x/libexpat.so.1").read_text() == "library"
