@@ -52,100 +52,103 @@ def test_a_missing_member_is_null(service: LambdaService) -> None:
     assert messages(service, "Invoke", {}) == one("null", "functionName", "Member must not be null")
 
 
+CASES: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "Invoke",
+        {"FunctionName": "f", "Qualifier": "a b"},
+        one("'a b'", "qualifier", f"Member must satisfy regular expression pattern: {LATEST_QUALIFIER}"),
+    ),
+    (
+        "Invoke",
+        {"FunctionName": "f", "InvocationType": "Later"},
+        one(
+            "'Later'",
+            "invocationType",
+            "Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
+        ),
+    ),
+    (
+        "CreateFunction",
+        create(Description="d" * 257),
+        one(f"'{'d' * 257}'", "description", "Member must have length less than or equal to 256"),
+    ),
+    (
+        "CreateFunction",
+        create(MemorySize=1),
+        one("'1'", "memorySize", "Member must have value greater than or equal to 128"),
+    ),
+    (
+        "ListFunctions",
+        {"MaxItems": 10_001},
+        one("'10001'", "maxItems", "Member must have value less than or equal to 10000"),
+    ),
+    (
+        "CreateFunction",
+        create(Architectures=["x86_64", "arm64"]),
+        one("'[x86_64, arm64]'", "architectures", "Member must have length less than or equal to 1"),
+    ),
+    (
+        "CreateFunction",
+        create(Architectures=["mips"]),
+        one(
+            "'[mips]'",
+            "architectures",
+            "Member must satisfy constraint: "
+            "[Member must satisfy enum value set: [x86_64, arm64], Member must not be null]",
+        ),
+    ),
+    (
+        "CreateFunction",
+        create(FileSystemConfigs=[{"Arn": "", "LocalMountPath": None}]),
+        "2 validation errors detected: Value '' at 'fileSystemConfigs.1.member.arn' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: ",
+    ),
+    (
+        "CreateAlias",
+        {
+            "FunctionName": "f",
+            "Name": "a",
+            "FunctionVersion": "1",
+            "RoutingConfig": {"AdditionalVersionWeights": {"2": 1.5}},
+        },
+        one(
+            "'{2=1.5}'",
+            "routingConfig.additionalVersionWeights",
+            "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, "
+            "Member must have value greater than or equal to 0.0, Member must not be null]",
+        ),
+    ),
+    (
+        "CreateAlias",
+        {
+            "FunctionName": "f",
+            "Name": "a",
+            "FunctionVersion": "1",
+            "RoutingConfig": {"AdditionalVersionWeights": {"x": 0.5}},
+        },
+        one(
+            "'{x=0.5}'",
+            "routingConfig.additionalVersionWeights",
+            "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, "
+            "Member must have length greater than or equal to 1, "
+            "Member must satisfy regular expression pattern: [0-9]+]",
+        ),
+    ),
+    (
+        "CreateFunction",
+        create(KMSKeyArn="x"),
+        one(
+            "'x'",
+            "kMSKeyArn",
+            "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()",
+        ),
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("operation", "parameters", "expected"),
-    [
-        (
-            "Invoke",
-            {"FunctionName": "f", "Qualifier": "a b"},
-            one("'a b'", "qualifier", f"Member must satisfy regular expression pattern: {LATEST_QUALIFIER}"),
-        ),
-        (
-            "Invoke",
-            {"FunctionName": "f", "InvocationType": "Later"},
-            one(
-                "'Later'",
-                "invocationType",
-                "Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
-            ),
-        ),
-        (
-            "CreateFunction",
-            create(Description="d" * 257),
-            one(f"'{'d' * 257}'", "description", "Member must have length less than or equal to 256"),
-        ),
-        (
-            "CreateFunction",
-            create(MemorySize=1),
-            one("'1'", "memorySize", "Member must have value greater than or equal to 128"),
-        ),
-        (
-            "ListFunctions",
-            {"MaxItems": 10_001},
-            one("'10001'", "maxItems", "Member must have value less than or equal to 10000"),
-        ),
-        (
-            "CreateFunction",
-            create(Architectures=["x86_64", "arm64"]),
-            one("'[x86_64, arm64]'", "architectures", "Member must have length less than or equal to 1"),
-        ),
-        (
-            "CreateFunction",
-            create(Architectures=["mips"]),
-            one(
-                "'[mips]'",
-                "architectures",
-                "Member must satisfy constraint: "
-                "[Member must satisfy enum value set: [x86_64, arm64], Member must not be null]",
-            ),
-        ),
-        (
-            "CreateFunction",
-            create(FileSystemConfigs=[{"Arn": "", "LocalMountPath": None}]),
-            "2 validation errors detected: Value '' at 'fileSystemConfigs.1.member.arn' failed to satisfy constraint: "
-            "Member must satisfy regular expression pattern: ",
-        ),
-        (
-            "CreateAlias",
-            {
-                "FunctionName": "f",
-                "Name": "a",
-                "FunctionVersion": "1",
-                "RoutingConfig": {"AdditionalVersionWeights": {"2": 1.5}},
-            },
-            one(
-                "'{2=1.5}'",
-                "routingConfig.additionalVersionWeights",
-                "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, "
-                "Member must have value greater than or equal to 0.0, Member must not be null]",
-            ),
-        ),
-        (
-            "CreateAlias",
-            {
-                "FunctionName": "f",
-                "Name": "a",
-                "FunctionVersion": "1",
-                "RoutingConfig": {"AdditionalVersionWeights": {"x": 0.5}},
-            },
-            one(
-                "'{x=0.5}'",
-                "routingConfig.additionalVersionWeights",
-                "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, "
-                "Member must have length greater than or equal to 1, "
-                "Member must satisfy regular expression pattern: [0-9]+]",
-            ),
-        ),
-        (
-            "CreateFunction",
-            create(KMSKeyArn="x"),
-            one(
-                "'x'",
-                "kMSKeyArn",
-                "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()",
-            ),
-        ),
-    ],
+    CASES,
 )
 def test_each_kind_of_failure_has_its_text(
     service: LambdaService, operation: str, parameters: dict[str, Any], expected: str
