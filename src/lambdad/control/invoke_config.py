@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +9,12 @@ from lambdad.control import names
 from lambdad.control.interface import Answer, Call, Handler, Params
 from lambdad.control.paging import answer, marker, page_size, paged
 from lambdad.control.services import Services
-from lambdad.model.arn import LATEST, function_arn, parse_function_reference
+from lambdad.model.arn import LATEST, function_arn
+from lambdad.model.destination import parse_destination
 from lambdad.model.errors import ApiError, invalid_parameter, not_found
 from lambdad.model.settings import InvokeConfig
 from lambdad.store.metadata import Transaction
 from lambdad.store.settings import INVOKE_CONFIG
-
-_TARGET = re.compile(r"arn:aws[a-z-]*:(?P<service>sqs|sns|lambda|events|s3):[a-z0-9-]*:(\d{12})?:.+")
 
 
 class InvokeConfigOperations:
@@ -121,17 +119,14 @@ def _check_given(params: Params) -> None:
 def _check_destination(call: Call, name: str, arn: str, side: str) -> None:
     if not arn:
         return
-    match = _TARGET.fullmatch(arn)
-    if match is None or arn.endswith(".fifo"):
+    destination = parse_destination(arn)
+    if destination is None or (destination.service == "s3" and side == "OnSuccess"):
         raise invalid_parameter(f"The destination ARN {arn} is invalid.")
-    if match["service"] == "s3" and side == "OnSuccess":
-        raise invalid_parameter(f"The destination ARN {arn} is invalid.")
-    if match["service"] == "lambda":
-        reference = parse_function_reference(arn)
-        if reference is None:
-            raise invalid_parameter(f"The destination ARN {arn} is invalid.")
-        if (reference.name, reference.account) == (name, call.namespace.account):
-            raise invalid_parameter("You can't specify the function as a destination for itself.")
+    if destination.service == "lambda" and (destination.resource, destination.account) == (
+        name,
+        call.namespace.account,
+    ):
+        raise invalid_parameter("You can't specify the function as a destination for itself.")
 
 
 def _key(transaction: Transaction, call: Call, name: str, qualifier: str | None) -> str:

@@ -25,7 +25,7 @@ from lambdad.model.invocation import Invocation
 from lambdad.store.event_queue import LANES, Entry, EventQueue, EventTable, Lane, Message, Selection, Usage
 from lambdad.telemetry.log import Logger
 
-SWEEP_S = 60.0
+SWEEP_S = 30.0
 
 
 class Target(Protocol):
@@ -39,6 +39,10 @@ class Target(Protocol):
 
 class Observer(Protocol):
     def event_received(self, function: str) -> None: ...
+
+    def queue_counted(self, lane: Lane, usage: Usage) -> None:
+        """Now and then."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,4 +218,7 @@ class EventService:
 
     async def _count(self) -> None:
         self._since = (0, 0)
-        self._unsettled = await self._queue.submit(lambda table: table.usage("event"))
+        usage = await self.usage()
+        self._unsettled = usage["event"]
+        for lane, counted in usage.items():
+            self._observer.queue_counted(lane, counted)

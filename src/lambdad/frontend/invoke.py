@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from lambdad.frontend.trace import new_trace_id
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock
 from lambdad.model.environment import EnvironmentSpec
@@ -41,6 +42,8 @@ class Target(Protocol):
     @property
     def invoked_arn(self) -> str: ...
     @property
+    def qualifier(self) -> str | None: ...
+    @property
     def reserved_concurrency(self) -> int | None: ...
 
 
@@ -59,11 +62,13 @@ class Runner(Protocol):
 class Acceptor(Protocol):
     """Takes events for later."""
 
-    def accept(self, target: Target, invocation: Invocation, done: AcceptDone) -> None: ...
+    def accept(self, target: Target, invocation: Invocation, done: AcceptDone) -> None:
+        """Put an event on disk; `done` is called once, when it is there or cannot be. Raises `ApiError` if full."""
+        ...
 
 
 class AcceptDone(Protocol):
-    def __call__(self, error: ApiError | None) -> None: ...
+    def __call__(self, error: ApiError | None, /) -> None: ...
 
 
 class Observer(Protocol):
@@ -130,7 +135,7 @@ class InvokeFrontend:
             responder.send(Response(204, [("x-amzn-RequestId", call.request_id)]))
             return
         payload = _payload(request, PAYLOAD_ASYNC_MAX if kind == "Event" else PAYLOAD_SYNC_MAX)
-        trace_id = headers.get("x-amzn-trace-id") or _new_trace_id(self._clock.time())
+        trace_id = headers.get("x-amzn-trace-id") or new_trace_id(self._clock.time())
         invocation = Invocation(
             request_id=call.request_id,
             payload=payload,
@@ -227,9 +232,3 @@ def _client_context(header: str | None) -> str | None:
     except (binascii.Error, UnicodeDecodeError, orjson.JSONDecodeError):
         raise invalid_request_content("Client context must be a valid Base64-encoded JSON object.") from None
     return text
-
-
-def _new_trace_id(now: float) -> str:
-    """A root for X-Ray: version, seconds in hex, 96 random bits; unsampled."""
-    root, parent = random.getrandbits(96), random.getrandbits(64)
-    return f"Root=1-{int(now):08x}-{root:024x};Parent={parent:016x};Sampled=0"

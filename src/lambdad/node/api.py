@@ -16,24 +16,29 @@ from lambdad.control.app import ControlPlane
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
 from lambdad.control.sweep import Sweep
+from lambdad.events.service import EventService
 from lambdad.frontend.invoke import InvokeFrontend
+from lambdad.frontend.invoke_async import invoke_async
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
 from lambdad.model.environment import Code
 from lambdad.model.errors import ApiError
 from lambdad.node.config import Config
+from lambdad.node.events import DELIVERY_THREADS, make_events
 from lambdad.node.http_app import HttpApp, Operation, Page
 from lambdad.node.log_page import PREFIX as LOG_PREFIX
 from lambdad.node.log_page import LogPage
-from lambdad.node.observer import MetricsObserver
+from lambdad.node.observer import EventObserver
 from lambdad.node.pages import CodePage, HealthPage, MetricsPage
 from lambdad.node.paths import Paths, SocketPlace
 from lambdad.node.tasks import Tasks
 from lambdad.placement.service import Placement
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.store.catalogue import Catalogue
+from lambdad.store.event_queue_commits import SqliteEventQueue
 from lambdad.store.metadata import SqliteStore
 from lambdad.store.s3 import S3Packages, S3Settings
+from lambdad.telemetry.event_metrics import EventMetrics
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_store import LogStore
 from lambdad.telemetry.metrics import Metrics
@@ -93,16 +98,19 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None], listener
     paths = Paths(config.data_dir)
     paths.make_state()
     store = SqliteStore(paths.database)
+    queue = SqliteEventQueue(paths.events_database)
     await store.open()
+    await queue.open()
     worker = WorkerClient()
     try:
-        with ThreadPoolExecutor(2, "control") as executor:
+        with ThreadPoolExecutor(2, "control") as executor, ThreadPoolExecutor(DELIVERY_THREADS, "deliver") as deliver:
             async with Tasks(log) as tasks:
-                node = _Node(config, paths, store, worker, executor, tasks, log)
+                node = _Node(config, paths, store, queue, worker, executor, deliver, tasks, log)
                 await node.open(SocketPlace(paths))
                 await node.serve(listener, ready)
     finally:
         worker.close()
+        await queue.close()
         await store.close()
 
 
@@ -114,13 +122,16 @@ class _Node:
         config: Config,
         paths: Paths,
         store: SqliteStore,
+        queue: SqliteEventQueue,
         worker: WorkerClient,
         executor: Executor,
+        deliver: Executor,
         tasks: Tasks,
         log: Logger,
     ) -> None:
         self._config = config
         self._store = store
+        self._queue = queue
         self._worker = worker
         self._tasks = tasks
         self._log = log
@@ -131,7 +142,7 @@ class _Node:
         blobs = DirectoryBlobs(paths.blobs)
         locations = CodeLocations(load_key(paths.state / "location.key"))
         metrics = Metrics()
-        observer = MetricsObserver(metrics)
+        observer = EventObserver(metrics, EventMetrics(metrics.registry))
         self._sweep = Sweep(store, blobs, executor)
         self._control = ControlPlane(
             store=store,
@@ -145,7 +156,12 @@ class _Node:
             spawn=tasks.spawn,
             quotas=Quotas(concurrency=config.concurrency),
         )
-        frontend = InvokeFrontend(self._catalogue, self._placement, observer, serialize_error, self._clock)
+        self._events = make_events(
+            config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
+        )
+        frontend = InvokeFrontend(
+            self._catalogue, self._placement, observer, serialize_error, self._clock, acceptor=self._events
+        )
         pages: dict[str, Page] = {
             "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
             "/_lambdad/health": HealthPage(self._runtimes.describe),
@@ -153,6 +169,7 @@ class _Node:
             LOG_PREFIX: LogPage(LogStore(paths.logs), config.region, self._log_group),
         }
         operations = _operations(self._control.operations, config, self._clock)
+        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, config)
         app = HttpApp(load_service(), frontend, operations, pages, region=config.region, spawn=tasks.spawn, log=log)
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
 
@@ -164,6 +181,9 @@ class _Node:
         self._tasks.spawn(_stay_connected(self._worker, place))
         await self._runtimes.connected.wait()
         await self._control.resume()
+        self._tasks.spawn(self._queue.run())
+        await self._events.open()
+        self._tasks.spawn(self._events.run())
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Answer requests until cancelled."""
@@ -176,7 +196,9 @@ class _Node:
             await asyncio.get_running_loop().create_future()
         finally:
             self._server.stop_listening()
+            self._events.stop()
             await _drain(self._placement, self._config.drain)
+            await self._events.drain(self._config.drain)
             self._server.abort()
 
     async def _sweep_packages(self) -> None:
@@ -224,6 +246,14 @@ def _s3_settings(config: Config) -> S3Settings:
         access_key=config.s3_access_key or None,
         secret_key=config.s3_secret_key or None,
     )
+
+
+def _invoke_async(catalogue: Catalogue, events: EventService, config: Config) -> Operation:
+    async def operation(request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        namespace = namespace_of(request.headers, request.query, config.region)
+        return await invoke_async(catalogue, events, namespace, request_id, parameters)
+
+    return operation
 
 
 async def _stay_connected(worker: WorkerClient, place: SocketPlace) -> None:

@@ -39,6 +39,9 @@ class Config:
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
     egress: network of functions: `none` or `host`.
+    retry_delays: before an event whose function failed is tried again, for the first and the second time.
+    delivery_delays: before a record or dead letter that its target did not take is sent again.
+    event_concurrency: events of one function that run at once; of all functions, four times as many.
     api_user: the user of the API process when lambdad is started as root; empty for one of its own.
     """
 
@@ -58,6 +61,9 @@ class Config:
     prepared: int = 2
     zygotes: bool = True
     egress: str = "none"
+    retry_delays: tuple[float, ...] = (60.0, 120.0)
+    delivery_delays: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0)
+    event_concurrency: int = 50
     drain: float = 10.0
     json_logs: bool = False
     log_level: str = "info"
@@ -72,6 +78,10 @@ class Config:
             raise ConfigError(f"account must be 12 digits, not {self.account!r}")
         if self.prepared < 0:
             raise ConfigError(f"prepared must not be negative, not {self.prepared}")
+        if self.event_concurrency < 1:
+            raise ConfigError(f"event_concurrency must be at least 1, not {self.event_concurrency}")
+        if not self.retry_delays or min((*self.retry_delays, *self.delivery_delays)) < 0:
+            raise ConfigError("retry_delays must not be empty, and no delay may be negative")
         if self.egress not in ("none", "internet", "host"):
             raise ConfigError(f"egress must be none, internet or host, not {self.egress!r}")
         if self.host not in LOOPBACK:
@@ -114,6 +124,8 @@ def _build(values: Mapping[str, Any]) -> Config:
     if "data_dir" in converted:
         converted["data_dir"] = Path(converted["data_dir"]).expanduser().absolute()
     for key, value in converted.items():
+        if isinstance(value, list):  # TOML and JSON know no tuples
+            converted[key] = value = tuple(value)
         expected = known[key].type
         if not _fits(value, str(expected)):
             raise ConfigError(f"{key} must be {expected}, not {value!r}")
@@ -130,5 +142,7 @@ def _fits(value: object, expected: str) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool)
         case "str":
             return isinstance(value, str)
+        case "tuple[float, ...]":
+            return isinstance(value, tuple) and all(_fits(item, "float") for item in value)
         case _:
             return isinstance(value, Path)

@@ -1,4 +1,4 @@
-"""Invocations as metrics: `frontend.invoke.Observer` over `telemetry.metrics`."""
+"""Invocations and events as metrics: the observers of `frontend` and `events` over `telemetry`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import InvocationResult
 from lambdad.model.limits import MEGABYTE
+from lambdad.store.event_queue import Lane, Usage
+from lambdad.telemetry.event_metrics import EventMetrics
 from lambdad.telemetry.metrics import Metrics
 
 
@@ -36,3 +38,29 @@ class MetricsObserver:
         """Counts of placement, see `PlacementState.counts`."""
         self._metrics.set_sandboxes(counts)
         self._metrics.set_concurrent(counts["busy"])
+
+
+class EventObserver(MetricsObserver):
+    """Counts what becomes of events, and the invocations that they are."""
+
+    def __init__(self, metrics: Metrics, events: EventMetrics) -> None:
+        super().__init__(metrics)
+        self._events = events
+
+    def event_received(self, function: str) -> None:
+        self._events.received(function)
+
+    def event_started(self, function: str, age: float) -> None:
+        self._events.started(function, age)
+
+    def event_dropped(self, function: str, reason: str) -> None:
+        self._events.dropped(function, reason)
+
+    def delivered(self, function: str, kind: str) -> None:
+        self._events.delivered(function, kind)
+
+    def delivery_failed(self, function: str, kind: str) -> None:
+        self._events.delivery_failed(function, kind)
+
+    def queue_counted(self, lane: Lane, usage: Usage) -> None:
+        self._events.set_queue(lane, {"waiting": usage.waiting, "leased": usage.leased, "dead": usage.dead})

@@ -1,8 +1,9 @@
 """The layout of the data directory.
 
 run/        lock, worker.sock
-state/      lambdad.db, blobs/, keys: the API process's, nobody else reads it
+state/      lambdad.db, events.db, blobs/, keys: the API process's, nobody else reads it
 logs/       function logs: the worker writes, the API reads
+destinations/ what functions send to `file` destinations: the API writes, people read
 worker/     unpacked code, runtimes, sandboxes: the worker's
 """
 
@@ -32,6 +33,14 @@ class Paths:
         return self.state / "lambdad.db"
 
     @property
+    def events_database(self) -> Path:
+        return self.state / "events.db"
+
+    @property
+    def destinations(self) -> Path:
+        return self.root / "destinations"
+
+    @property
     def blobs(self) -> Path:
         return self.state / "blobs"
 
@@ -45,6 +54,7 @@ class Paths:
 
     def make_state(self) -> None:
         """The directories of the API process."""
+        self.destinations.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.blobs.mkdir(mode=0o700, exist_ok=True)
 

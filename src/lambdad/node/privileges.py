@@ -1,8 +1,8 @@
 """How the API process gives up being root.
 
-Started by root, it becomes a user of its own without any capability, who owns `state/` and nothing else. An interpreter
-or a source tree below a directory that this user may not enter (root's home, often) stays reachable: the process gets a
-mount namespace in which such a directory shows only the ways to what Python needs.
+Started by root, it becomes a user of its own without any capability, who owns `state/` and `destinations/` and nothing
+else. An interpreter or a source tree below a directory that this user may not enter (root's home, often) stays
+reachable: the process gets a mount namespace in which such a directory shows only the ways to what Python needs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def prepare_directories(config: Config) -> None:
     if os.geteuid() != 0:
         return
     uid, gid = api_identity(config)
-    for place in (paths.state, *paths.state.rglob("*")):
+    for place in (paths.destinations, paths.state, *paths.state.rglob("*")):
         if place.lstat().st_uid != uid:
             os.chown(place, uid, gid, follow_symlinks=False)
     os.chown(paths.logs, 0, gid)
