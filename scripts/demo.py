@@ -60,7 +60,7 @@ def main(directory: Path, console: Console) -> int:
         left = node.stop()
     console.print(_table(measured))
     for line in measured:
-        console.print(f"{line.example.name} answered {line.answer}", markup=False, highlight=False)
+        console.print(f"{line.example.name} answered {line.answer}", markup=False, highlight=False, soft_wrap=True)
     if left:
         console.print("left behind:", *left, sep="\n  ", markup=False, highlight=False)
         return 1
@@ -109,12 +109,10 @@ def _zip(folder: Path) -> bytes:
 
 
 def _table(measured: list[Measured]) -> Table:
-    table = Table(title="milliseconds", title_justify="left")
-    table.add_column("function")
-    for phase in PHASES:
-        table.add_column(f"cold: {phase}", justify="right")
-    table.add_column("warm, by boto3: p50", justify="right")
-    table.add_column("best", justify="right")
+    table = Table(title="Milliseconds: a cold start by phase, and warm calls as boto3 sees them", title_justify="left")
+    table.add_column("function", no_wrap=True)
+    for title in (*PHASES, f"warm p50 of {WARM_CALLS}", "warm best"):
+        table.add_column(title, justify="right", no_wrap=True)
     for line in measured:
         phases = [f"{line.cold[phase]:.1f}" if phase in line.cold else "-" for phase in PHASES]
         table.add_row(line.example.name, *phases, f"{median(line.warm):.2f}", f"{min(line.warm):.2f}")
