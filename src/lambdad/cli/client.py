@@ -57,10 +57,12 @@ def make_client(endpoint: Endpoint, service: str, environment: Mapping[str, str]
         return session.client(service, endpoint_url=endpoint.url, region_name=region, config=config)
 
 
-def sign_page(endpoint: Endpoint, path: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Headers that sign a GET of a page of the node, which tells it the caller's account and region too."""
+def sign_page(
+    endpoint: Endpoint, path: str, environment: Mapping[str, str] = os.environ, method: str = "GET"
+) -> dict[str, str]:
+    """Headers that sign a request for a page of the node, which tells it the caller's account and region too."""
     session = _local_session(environment)
-    request = AWSRequest("GET", f"{endpoint.url}{path}")
+    request = AWSRequest(method, f"{endpoint.url}{path}")
     credentials = session.get_credentials()
     if credentials is None:
         raise CliError("no AWS credentials: the environment or profile that is set has none")

@@ -78,9 +78,14 @@ def read_health(endpoint: Endpoint) -> dict[str, Any] | None:
 
 @contextmanager
 def open_page(
-    endpoint: Endpoint, path: str, *, timeout: float | None, headers: Mapping[str, str] | None = None
+    endpoint: Endpoint,
+    path: str,
+    *,
+    timeout: float | None,
+    headers: Mapping[str, str] | None = None,
+    method: str = "GET",
 ) -> Iterator[http.client.HTTPResponse]:
-    """GET a page of the node itself. timeout: seconds without a byte; None waits for ever.
+    """Ask for a page of the node itself. timeout: seconds without a byte; None waits for ever.
 
     Raises CliError if nothing answers or the answer breaks off.
     """
@@ -92,7 +97,7 @@ def open_page(
     try:
         connection.connect()
         connection.sock.settimeout(timeout)
-        connection.request("GET", f"{parts.path}{path}", headers=dict(headers or {}))
+        connection.request(method, f"{parts.path}{path}", headers=dict(headers or {}))
         yield connection.getresponse()
     except ConnectionRefusedError:
         raise unreachable(endpoint) from None

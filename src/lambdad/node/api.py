@@ -31,6 +31,9 @@ from lambdad.node.log_page import LogPage
 from lambdad.node.observer import EventObserver
 from lambdad.node.pages import CodePage, HealthPage, MetricsPage
 from lambdad.node.paths import Paths, SocketPlace
+from lambdad.node.queue_page import PATH as QUEUE_PATH
+from lambdad.node.queue_page import PREFIX as QUEUE_PREFIX
+from lambdad.node.queue_page import QueuePage
 from lambdad.node.tasks import Tasks
 from lambdad.placement.service import Placement
 from lambdad.store.blobs import DirectoryBlobs
@@ -166,6 +169,8 @@ class _Node:
             "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
             "/_lambdad/health": HealthPage(self._runtimes.describe),
             PATH_PREFIX: CodePage(blobs, locations, self._clock),
+            QUEUE_PATH: (queue_page := QueuePage(self._events, config.region, tasks.spawn, log)),
+            QUEUE_PREFIX: queue_page,
             LOG_PREFIX: LogPage(LogStore(paths.logs), config.region, self._log_group),
         }
         operations = _operations(self._control.operations, config, self._clock)

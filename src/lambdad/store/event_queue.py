@@ -88,9 +88,10 @@ class Death:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which messages a person means. scope_prefix: empty for all. id: one message only."""
+    """Which messages a person means. scope: all of it. scope_prefix: empty for all. id: one message only."""
 
     lane: Lane | None = None
+    scope: str | None = None
     scope_prefix: str = ""
     id: str | None = None
 

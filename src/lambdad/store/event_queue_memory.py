@@ -169,6 +169,7 @@ def _selects(selection: Selection, message: Message) -> bool:
         selection.lane in (None, message.lane)
         and message.scope.startswith(selection.scope_prefix)
         and selection.id in (None, message.id)
+        and selection.scope in (None, message.scope)
     )
 
 

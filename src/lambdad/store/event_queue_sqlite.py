@@ -52,11 +52,14 @@ BURY = f"""
 """  # noqa: S608
 RECOVER = "UPDATE messages SET leased = 0, due = ? WHERE leased = 1"
 CLAMP = "UPDATE messages SET due = MIN(due, ?), accepted = MIN(accepted, ?) WHERE due > ? OR accepted > ?"
-_SELECTED = "WHERE (?1 = '' OR lane = ?1) AND substr(scope, 1, length(?2)) = ?2 AND (?3 = '' OR id = ?3)"
+_SELECTED = """
+    WHERE (?1 = '' OR lane = ?1) AND substr(scope, 1, length(?2)) = ?2
+    AND (?3 = '' OR id = ?3) AND (?4 = '' OR scope = ?4)
+"""
 REDRIVEN = f"SELECT DISTINCT lane, scope FROM dead {_SELECTED}"  # noqa: S608
 REDRIVE = f"""
     INSERT INTO messages (lane, id, scope, meta, accepted, due, epoch, size, last, payload)
-    SELECT lane, id, scope, meta, ?4, ?4, epoch, size, x'', payload FROM dead {_SELECTED} ORDER BY seq
+    SELECT lane, id, scope, meta, ?5, ?5, epoch, size, x'', payload FROM dead {_SELECTED} ORDER BY seq
 """  # noqa: S608
 PURGE_DEAD = f"DELETE FROM dead {_SELECTED}"  # noqa: S608
 PURGE_WAITING = f"DELETE FROM messages {_SELECTED}"  # noqa: S608
@@ -70,11 +73,11 @@ TRIM = """
 """
 WAITING = f"""
     SELECT lane, id, scope, meta, accepted, attempts, refusals, last, size, due, leased, NULL, NULL, x''
-    FROM messages {_SELECTED} ORDER BY due LIMIT ?4
+    FROM messages {_SELECTED} ORDER BY due LIMIT ?5
 """  # noqa: S608
 DEAD = f"""
     SELECT lane, id, scope, meta, accepted, attempts, 0, last, size, NULL, 0, reason, died, x''
-    FROM dead {_SELECTED} ORDER BY seq DESC LIMIT ?4
+    FROM dead {_SELECTED} ORDER BY seq DESC LIMIT ?5
 """  # noqa: S608
 FIND = """
     SELECT lane, id, scope, meta, accepted, attempts, refusals, last, size, due, leased, NULL, NULL, payload
@@ -173,8 +176,8 @@ class SqliteEvents:
         return self._connection.execute(sql, parameters).rowcount == 1
 
 
-def _parameters(selection: Selection) -> tuple[str, str, str]:
-    return (selection.lane or "", selection.scope_prefix, selection.id or "")
+def _parameters(selection: Selection) -> tuple[str, str, str, str]:
+    return (selection.lane or "", selection.scope_prefix, selection.id or "", selection.scope or "")
 
 
 def _entry(row: Any) -> Entry:
