@@ -35,6 +35,7 @@ from lambdad.control.layers import LayerOperations
 from lambdad.control.mappings import MappingOperations
 from lambdad.control.packages import Packages
 from lambdad.control.permissions import PermissionOperations
+from lambdad.control.resource_policies import ResourcePolicyOperations
 from lambdad.control.services import Services
 from lambdad.control.tags import TagOperations
 from lambdad.control.urls import UrlOperations
@@ -113,6 +114,7 @@ class ControlPlane:
             **AliasOperations(services).operations(),
             **LayerOperations(services).operations(),
             **PermissionOperations(services).operations(),
+            **ResourcePolicyOperations(services).operations(),
             **ConcurrencyOperations(services).operations(),
             **TagOperations(services).operations(),
             **InvokeConfigOperations(services).operations(),

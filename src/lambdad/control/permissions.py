@@ -47,7 +47,7 @@ class PermissionOperations:
 
         def add(transaction: Transaction) -> None:
             key = names.setting_key(transaction, call, name, qualifier)
-            revision = self._touch(transaction, call, name, key, params.get("RevisionId"))
+            revision = touch(transaction, call, name, key, params.get("RevisionId"), self._services.new_id())
             policy = transaction.settings.get(POLICY, call.namespace, name, key)
             transaction.settings.put(POLICY, call.namespace, name, key, add_statement(policy, statement, revision))
 
@@ -60,7 +60,7 @@ class PermissionOperations:
         def read(transaction: Transaction) -> tuple[Policy | None, str]:
             key = names.setting_key(transaction, call, name, qualifier)
             policy = transaction.settings.get(POLICY, call.namespace, name, key)
-            return policy, _revision(transaction, call, name, key)
+            return policy, policy_revision(transaction, call, name, key)
 
         policy, revision = await self._services.store.read(read)
         if policy is None:
@@ -74,7 +74,7 @@ class PermissionOperations:
             key = names.setting_key(transaction, call, name, qualifier)
             policy = transaction.settings.get(POLICY, call.namespace, name, key)
             left = remove_statement(policy, params["StatementId"], "")
-            revision = self._touch(transaction, call, name, key, params.get("RevisionId"))
+            revision = touch(transaction, call, name, key, params.get("RevisionId"), self._services.new_id())
             if left is None:
                 transaction.settings.remove(POLICY, call.namespace, name, key)
             else:
@@ -118,20 +118,21 @@ class PermissionOperations:
         await self._services.store.write(remove)
         return {}
 
-    def _touch(self, transaction: Transaction, call: Call, name: str, key: str, given: str | None) -> str:
-        """Check the caller's revision, and give the version or alias a new one."""
-        check_revision(given, _revision(transaction, call, name, key), "GetPolicy")
-        revision = self._services.new_id()
-        alias = transaction.aliases.get(call.namespace, name, key)
-        if alias is not None:
-            transaction.aliases.put(replace(alias, revision_id=revision))
-            return revision
-        version = names.get_version(transaction, call, name, key)
-        transaction.functions.put_version(replace(version, revision_id=revision))
+
+def touch(transaction: Transaction, call: Call, name: str, key: str, given: str | None, revision: str) -> str:
+    """Check the revision that the caller gave, if any, and give the version or alias that `key` means a new one."""
+    check_revision(given, policy_revision(transaction, call, name, key), "GetPolicy")
+    alias = transaction.aliases.get(call.namespace, name, key)
+    if alias is not None:
+        transaction.aliases.put(replace(alias, revision_id=revision))
         return revision
+    version = names.get_version(transaction, call, name, key)
+    transaction.functions.put_version(replace(version, revision_id=revision))
+    return revision
 
 
-def _revision(transaction: Transaction, call: Call, name: str, key: str) -> str:
+def policy_revision(transaction: Transaction, call: Call, name: str, key: str) -> str:
+    """The revision that guards the policy of a version or alias: its own."""
     alias = transaction.aliases.get(call.namespace, name, key)
     if alias is not None:
         return alias.revision_id

@@ -17,6 +17,9 @@ _ACCOUNT = re.compile(r"\d{12}")
 _IAM_ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)")
 
+_ACTION = re.compile(r"lambda:[*]|lambda:[a-zA-Z]+[*]?|[*]")
+_STATEMENT_MEMBERS = frozenset({"Sid", "Effect", "Principal", "Action", "Resource", "Condition"})
+
 _CONDITIONS = (
     ("StringEquals", "AWS:SourceAccount", "SourceAccount"),
     ("StringEquals", "lambda:FunctionUrlAuthType", "FunctionUrlAuthType"),
@@ -57,15 +60,71 @@ def add_statement(policy: Policy | None, statement: Statement, revision_id: str)
             f"The statement id ({statement.id}) provided already exists. "
             "Please provide a new statement id, or remove the existing statement."
         )
-    added = Policy(statements=(*before, statement), revision_id=revision_id)
-    size = len(policy_json(added))
+    added = replace(policy or Policy(), statements=(*before, statement), revision_id=revision_id)
+    check_size(added)
+    return added
+
+
+def check_size(policy: Policy) -> None:
+    """AWS's bound on the whole document."""
+    size = len(policy_json(policy))
     if size > POLICY_MAX:
         raise ApiError(
             "PolicyLengthExceededException",
             400,
             f"The final policy size ({size}) is bigger than the limit ({POLICY_MAX}).",
         )
-    return added
+
+
+def parse_policy(text: str, resource: str, revision_id: str) -> Policy:
+    """A policy from the document that PutResourcePolicy gives. resource: the ARN that its statements must be about.
+
+    Raises InvalidParameterValueException with the statement and the member that is wrong.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise invalid_parameter("The policy is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise invalid_parameter("The policy must be a JSON object with a Version and a Statement.")
+    version, identity = document.get("Version", "2012-10-17"), document.get("Id", "default")
+    if version not in ("2012-10-17", "2008-10-17") or not isinstance(identity, str):
+        raise invalid_parameter("The policy must have the Version 2012-10-17, and its Id must be a string.")
+    given = document.get("Statement")
+    listed = given if isinstance(given, list) else [given]
+    statements = tuple(_parse_statement(number, one, resource) for number, one in enumerate(listed, 1))
+    names = [statement.id for statement in statements if statement.id]
+    if not statements or len(set(names)) != len(names):
+        raise invalid_parameter("The policy must have statements, and no Sid may occur twice.")
+    policy = Policy(statements=statements, revision_id=revision_id, id=identity)
+    check_size(policy)
+    return policy
+
+
+def _parse_statement(number: int, given: Any, resource: str) -> Statement:
+    if not isinstance(given, dict):
+        raise invalid_parameter(f"Statement {number} of the policy is not a JSON object.")
+    unknown = given.keys() - _STATEMENT_MEMBERS
+    if unknown:
+        raise invalid_parameter(f"Statement {number} of the policy has unknown members: {', '.join(sorted(unknown))}.")
+    if given.get("Effect") not in ("Allow", "Deny"):
+        raise invalid_parameter(f"Statement {number} of the policy must have the Effect Allow or Deny.")
+    for member in ("Principal", "Action", "Resource"):
+        if not given.get(member):
+            raise invalid_parameter(f"Statement {number} of the policy has no {member}.")
+    resources, actions = _strings(given["Resource"]), _strings(given["Action"])
+    if any(one not in (resource, f"{resource}:*") for one in resources):
+        raise invalid_parameter(f"Statement {number} of the policy is about another resource than {resource}.")
+    if any(_ACTION.fullmatch(one) is None for one in actions):
+        raise invalid_parameter(f"Statement {number} of the policy has an Action that is not one of Lambda's.")
+    if not isinstance(given.get("Sid", ""), str) or not isinstance(given.get("Condition", {}), dict):
+        raise invalid_parameter(f"Statement {number} of the policy: Sid is a string, Condition an object.")
+    return Statement(id=given.get("Sid", ""), action="", principal_type="", principal="", resource="", document=given)
+
+
+def _strings(value: Any) -> list[str]:
+    listed = value if isinstance(value, list) else [value]
+    return [one if isinstance(one, str) else "" for one in listed]
 
 
 def remove_statement(policy: Policy | None, statement_id: str, revision_id: str) -> Policy | None:
@@ -88,7 +147,7 @@ def statement_json(statement: Statement) -> str:
 
 def policy_json(policy: Policy) -> str:
     statements = [_statement_shape(statement) for statement in policy.statements]
-    return _compact({"Version": "2012-10-17", "Id": "default", "Statement": statements})
+    return _compact({"Version": "2012-10-17", "Id": policy.id, "Statement": statements})
 
 
 def _principal(given: str) -> tuple[str, str]:
@@ -104,7 +163,9 @@ def _principal(given: str) -> tuple[str, str]:
     raise invalid_parameter("The provided principal was invalid. Please check the principal and try again.")
 
 
-def _statement_shape(statement: Statement) -> dict[str, Any]:
+def _statement_shape(statement: Statement) -> Mapping[str, Any]:
+    if statement.document is not None:
+        return statement.document
     principal = {statement.principal_type: statement.principal} if statement.principal_type else statement.principal
     shape: dict[str, Any] = {
         "Sid": statement.id,

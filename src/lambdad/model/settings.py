@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Statement:
 
     principal: `*`, a service such as `s3.amazonaws.com`, or the ARN of an account's root, a role or a user.
     conditions: operator → key → value, such as `{"ArnLike": {"AWS:SourceArn": "arn:…"}}`.
+    document: the whole statement as PutResourcePolicy gave it; then the parts but `id` are empty.
     """
 
     id: str
@@ -85,14 +87,16 @@ class Statement:
     principal: str
     resource: str
     conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    document: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The resource policy of a function, a version, an alias or a layer version."""
+    """The resource policy of a function, a version, an alias or a layer version. id: of the policy document."""
 
     statements: tuple[Statement, ...] = ()
     revision_id: str = ""
+    id: str = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
