@@ -35,7 +35,7 @@ def child(node: LocalNode, role: str) -> int:
             words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"lambdad.node.process" in words and role.encode() in words:
+        if f"lambdad.node.{role}".encode() in words:
             return process.pid
     raise AssertionError(f"no {role} process")
 

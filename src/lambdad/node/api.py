@@ -17,6 +17,7 @@ from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
 from lambdad.control.sweep import Sweep
 from lambdad.events.service import EventService
+from lambdad.frontend.function_url import FunctionUrlFrontend
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.frontend.invoke_async import invoke_async
 from lambdad.model.arn import Namespace
@@ -31,6 +32,8 @@ from lambdad.node.log_page import LogPage
 from lambdad.node.observer import EventObserver
 from lambdad.node.pages import CodePage, HealthPage, MetricsPage
 from lambdad.node.paths import Paths, SocketPlace
+from lambdad.node.privileges import drop
+from lambdad.node.process import run
 from lambdad.node.queue_page import PATH as QUEUE_PATH
 from lambdad.node.queue_page import PREFIX as QUEUE_PREFIX
 from lambdad.node.queue_page import QueuePage
@@ -95,8 +98,9 @@ class _Runtimes:
                 self.connected.clear()
 
 
-async def serve(config: Config, log: Logger, ready: Callable[[], None], listener: socket.socket) -> None:
-    """Run the API process until cancelled, then drain."""
+async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
+    """Run the API process until cancelled, then drain. The listening socket is the descriptor in `sys.argv[2]`."""
+    listener = socket.socket(fileno=int(sys.argv[2]))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     paths = Paths(config.data_dir)
     paths.make_state()
@@ -165,6 +169,7 @@ class _Node:
         frontend = InvokeFrontend(
             self._catalogue, self._placement, observer, serialize_error, self._clock, acceptor=self._events
         )
+        urls = FunctionUrlFrontend(self._catalogue, self._placement, observer, serialize_error, self._clock)
         pages: dict[str, Page] = {
             "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
             "/_lambdad/health": HealthPage(self._runtimes.describe),
@@ -175,7 +180,9 @@ class _Node:
         }
         operations = _operations(self._control.operations, config, self._clock)
         operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, config)
-        app = HttpApp(load_service(), frontend, operations, pages, region=config.region, spawn=tasks.spawn, log=log)
+        app = HttpApp(
+            load_service(), frontend, urls, operations, pages, region=config.region, spawn=tasks.spawn, log=log
+        )
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
 
     async def open(self, place: SocketPlace) -> None:
@@ -284,3 +291,7 @@ async def _drain(placement: Placement, seconds: float) -> None:
         if not counts["busy"] and not counts["waiting"]:
             return
         await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(run("api", serve, drop))

@@ -115,7 +115,7 @@ class _Supervisor:
         """Start a process of this node, and wait until it says that it is ready."""
         ready_in, ready_out = os.pipe()
         fds = [ready_out]
-        arguments = [sys.executable, "-m", "lambdad.node.process", role, str(ready_out)]
+        arguments = [sys.executable, "-m", f"lambdad.node.{role}", str(ready_out)]
         if role == "api":
             assert self._listener is not None
             fds.append(self._listener.fileno())

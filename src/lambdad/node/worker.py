@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from lambdad.model.limits import MEGABYTE
 from lambdad.node.config import Config
 from lambdad.node.paths import Paths, SocketPlace
 from lambdad.node.privileges import api_identity
+from lambdad.node.process import run
 from lambdad.node.provision import NodeProvisioner, ZygoteHost
 from lambdad.node.tasks import Tasks
 from lambdad.runtimes.catalogue import Catalogue, discover
@@ -116,3 +118,7 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, FILES_WANTED), max(hard, FILES_WANTED)))
     except (ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(run("worker", serve, lambda config: None))
