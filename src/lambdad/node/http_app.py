@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
+from lambdad.frontend.function_url import PATH_PREFIX, FunctionUrlFrontend, is_url_host
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.model.errors import ApiError, service_error
 from lambdad.telemetry.log import Logger
@@ -36,6 +37,7 @@ class HttpApp:
         self,
         service: LambdaService,
         frontend: InvokeFrontend,
+        urls: FunctionUrlFrontend,
         operations: Mapping[str, Operation],
         pages: Mapping[str, Page],
         *,
@@ -46,6 +48,7 @@ class HttpApp:
         self._service = service
         self._router = Router(service)
         self._frontend = frontend
+        self._urls = urls
         self._operations = operations
         self._pages = pages
         self._region = region
@@ -54,12 +57,18 @@ class HttpApp:
 
     def handle(self, request: Request, responder: Responder) -> None:
         path = request.path
+        if is_url_host(request.headers):  # first: behind such a name every path is the function's
+            self._urls.serve_host(request, str(uuid.uuid4()), responder)
+            return
         if path.startswith(_FUNCTIONS) and path.endswith(_INVOCATIONS) and request.method == "POST":
             label = path[len(_FUNCTIONS) : -len(_INVOCATIONS)]
             if label and "/" not in label:
                 namespace = namespace_of(request.headers, request.query, self._region)
                 self._frontend.invoke(request, namespace, label, str(uuid.uuid4()), responder)
                 return
+        if path.startswith(PATH_PREFIX):
+            self._urls.serve_path(request, str(uuid.uuid4()), responder)
+            return
         if path.startswith(NODE_PREFIX) or path == "/metrics":
             self._page(request, responder)
             return

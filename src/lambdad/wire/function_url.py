@@ -175,7 +175,7 @@ class _BadResponse(Exception):
 
 def _event_headers(given: Mapping[str, str], context: UrlContext) -> dict[str, str]:
     headers = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
-    headers["host"] = context.domain_name
+    headers.setdefault("host", context.domain_name)
     headers["x-amzn-trace-id"] = context.trace_id
     headers["x-forwarded-for"] = context.source_ip
     headers["x-forwarded-port"] = str(context.port)

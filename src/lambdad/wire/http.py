@@ -11,7 +11,7 @@ class Request:
     """One complete HTTP/1.1 request.
 
     path: as sent, percent-encoding kept, without the query. query: as sent, without `?`.
-    headers: names in lower case; a name that came several times holds its values joined by `, `.
+    headers: names in lower case; a name that came several times holds its values joined by `,`, cookies by `; `.
     peer: address of the client for logs; empty on unix sockets.
     overflow: bytes of body past the server's limit; they were read and dropped, and `body` is then empty.
     """

@@ -97,6 +97,7 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_bodyless",
         "_busy",
         "_header_bytes",
         "_headers",
@@ -104,6 +105,7 @@ class _Connection(asyncio.Protocol):
         "_overflow",
         "_parser",
         "_paused",
+        "_peer",
         "_queue",
         "_received",
         "_since",
@@ -122,6 +124,8 @@ class _Connection(asyncio.Protocol):
         self._busy: _Responder | None = None
         self._paused = False
         self._keep_alive = True
+        self._bodyless = False
+        self._peer = ""
         self._since = server.loop.time()
         self._stream: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
@@ -144,6 +148,8 @@ class _Connection(asyncio.Protocol):
         if len(self.server.connections) >= self.server.limits.connections:
             transport.abort()
             return
+        address = transport.get_extra_info("peername")
+        self._peer = address[0] if isinstance(address, tuple) else ""  # text on unix sockets
         self.server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -193,7 +199,8 @@ class _Connection(asyncio.Protocol):
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         if key in self._headers:
-            text = f"{self._headers[key]}, {text}"
+            # As signatures and function URLs have it: no space. Cookies alone have a separator of their own.
+            text = f"{self._headers[key]}{'; ' if key == 'cookie' else ','}{text}"
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
@@ -218,6 +225,7 @@ class _Connection(asyncio.Protocol):
             query,
             self._headers,
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            self._peer,
             overflow=size if size > self.server.limits.body else 0,
         )
         keep_alive = self._parser.should_keep_alive()
@@ -239,6 +247,7 @@ class _Connection(asyncio.Protocol):
 
     def _handle(self, request: Request, keep_alive: bool) -> None:
         self._keep_alive = keep_alive
+        self._bodyless = request.method == "HEAD"
         responder = self._busy = _Responder(self)
         self.server.handler(request, responder)
 
@@ -246,6 +255,11 @@ class _Connection(asyncio.Protocol):
         """Write `response`, the answer to the request in progress."""
         transport = self._transport
         if transport is None:
+            return
+        if self._bodyless:
+            length = None if response.stream is not None else len(response.body)
+            transport.write(_head(response, length, self._keep_alive).encode("latin-1"))
+            self._finish()
             return
         if response.stream is not None:
             head = _head(response, None, self._keep_alive)

@@ -78,14 +78,23 @@ def namespace_of(headers: Mapping[str, str], query: str, default_region: str) ->
 
     The account is the access key where that is twelve digits, else 000000000000. headers: names in lower case.
     """
+    credential = _credential(headers, query)
+    return Namespace(DEFAULT_ACCOUNT, default_region) if credential is None else _namespace(credential, default_region)
+
+
+def scope_of(headers: Mapping[str, str], query: str) -> Scope | None:
+    """What a request says it is signed for; None if it is not signed, or not in this way. Proves nothing."""
+    credential = _credential(headers, query)
+    return None if credential is None else parse_scope(credential)
+
+
+def _credential(headers: Mapping[str, str], query: str) -> str | None:
     authorization = headers.get("authorization", "")
     if authorization.startswith(ALGORITHM) and len(authorization) <= _HEADER_MAX:
-        credential = _between(authorization, "Credential=", ",")
-    elif "X-Amz-Credential=" in query and len(query) <= _HEADER_MAX:
-        credential = unquote(_between(query, "X-Amz-Credential=", "&"))
-    else:
-        return Namespace(DEFAULT_ACCOUNT, default_region)
-    return _namespace(credential, default_region)
+        return _between(authorization, "Credential=", ",")
+    if "X-Amz-Credential=" in query and len(query) <= _HEADER_MAX:
+        return unquote(_between(query, "X-Amz-Credential=", "&"))
+    return None
 
 
 @functools.lru_cache(maxsize=1024)

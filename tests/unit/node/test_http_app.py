@@ -39,9 +39,11 @@ class World:
     def __init__(self) -> None:
         self.frontend = Frontend()
         self.parameters: list[Mapping[str, Any]] = []
+        self.urls: list[str] = []
         self.app = HttpApp(
             load_service(),
             self.frontend,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
             {"/metrics": self.page, "/_lambdad/code/": self.page},
             region="us-east-1",
@@ -64,10 +66,18 @@ class World:
     def page(self, request: Request, responder: Responder) -> None:
         responder.send(Response(200, [], b"page"))
 
-    def ask(self, method: str, path: str, body: bytes = b"") -> Response:
+    def serve_host(self, request: Request, request_id: str, responder: Responder) -> None:
+        self.urls.append(f"host {request.headers['host']} {request.path}")
+        responder.send(Response(200))
+
+    def serve_path(self, request: Request, request_id: str, responder: Responder) -> None:
+        self.urls.append(f"path {request.path}")
+        responder.send(Response(200))
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
         answer = Answer()
         path, _, query = path.partition("?")
-        self.app.handle(Request(method, path, query, {}, body), answer)
+        self.app.handle(Request(method, path, query, headers or {}, body), answer)
         return answer.response
 
 
@@ -75,6 +85,18 @@ def test_invokes_go_to_the_frontend_with_the_raw_label() -> None:
     world = World()
     world.ask("POST", "/2015-03-31/functions/arn%3Aaws/invocations")
     assert world.frontend.calls == [(Namespace("000000000000", "us-east-1"), "arn%3Aaws")]
+
+
+def test_function_urls_are_known_by_host_and_by_path() -> None:
+    world = World()
+    host = {"host": "abc.lambda-url.us-east-1.localhost:9000"}
+    world.ask("POST", "/2015-03-31/functions/f/invocations", headers=host)
+    world.ask("GET", "/_url/abc/x")
+    assert world.urls == [
+        "host abc.lambda-url.us-east-1.localhost:9000 /2015-03-31/functions/f/invocations",
+        "path /_url/abc/x",
+    ]
+    assert world.frontend.calls == []
 
 
 def test_operations_get_parsed_parameters_and_their_output_is_serialised() -> None:

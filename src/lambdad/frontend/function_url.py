@@ -1,0 +1,197 @@
+"""Function URLs: any HTTP request in, an invocation for placement, the function's HTTP response out.
+
+A URL is known by its id, which stands in the host name (`<id>.lambda-url.<region>.<anything>`) or, for clients that
+cannot choose the host, in the path (`/_url/<id>/…`). What events and responses look like is `wire.function_url`'s.
+Who may call is decided here as far as it is: AuthType AWS_IAM wants a signature for this service, and nothing checks
+yet whether it is right. Resource policies are not consulted.
+Source: "Invoking Lambda function URLs", AWS Lambda Developer Guide; reference/aws-lambda.md 6.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import orjson
+
+from lambdad.frontend.invoke import ErrorWriter, Observer, Resolver, Runner, Target
+from lambdad.frontend.trace import new_trace_id
+from lambdad.model.arn import Namespace
+from lambdad.model.clock import Clock
+from lambdad.model.errors import ApiError, too_large
+from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.limits import PAYLOAD_SYNC_MAX
+from lambdad.model.settings import FunctionUrl
+from lambdad.placement.service import Ticket
+from lambdad.wire.cors import add_cors_headers, answer_preflight, is_preflight
+from lambdad.wire.function_url import (
+    IamCaller,
+    UrlContext,
+    build_event,
+    build_response,
+    forbidden,
+    function_failed,
+    unknown_url,
+)
+from lambdad.wire.http import Request, Response
+from lambdad.wire.server import Responder
+from lambdad.wire.sigv4 import namespace_of, scope_of
+
+PATH_PREFIX = "/_url/"
+HOST_MARK = ".lambda-url."
+
+_SERVICE = "lambda"
+_HTTP_PORT = 80
+
+
+class UrlResolver(Resolver, Protocol):
+    """Names to what runs, and ids of URLs to names."""
+
+    def url(self, identity: str) -> tuple[Namespace, str, str | None, FunctionUrl] | None:
+        """Namespace, function name, alias (None for the function itself) and configuration."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request for a URL that exists."""
+
+    request: Request
+    request_id: str
+    trace_id: str
+    namespace: Namespace
+    function: str
+    url: FunctionUrl
+
+
+class FunctionUrlFrontend:
+    """Answers requests for function URLs."""
+
+    def __init__(
+        self, resolver: UrlResolver, runner: Runner, observer: Observer, write_error: ErrorWriter, clock: Clock
+    ) -> None:
+        self._resolver = resolver
+        self._runner = runner
+        self._observer = observer
+        self._write_error = write_error
+        self._clock = clock
+
+    def serve_host(self, request: Request, request_id: str, responder: Responder) -> None:
+        """A request whose host name is that of a URL."""
+        self._serve(request, request.headers["host"].partition(".")[0].lower(), request_id, responder)
+
+    def serve_path(self, request: Request, request_id: str, responder: Responder) -> None:
+        """A request whose path begins with PATH_PREFIX: the function sees it as it would under its host name."""
+        identity, slash, rest = request.path.removeprefix(PATH_PREFIX).partition("/")
+        found = self._resolver.url(identity)
+        region = "" if found is None else found[0].region
+        headers = {**request.headers, "host": f"{identity}{HOST_MARK}{region}.localhost"}
+        self._serve(replace(request, path=slash + rest, headers=headers), identity, request_id, responder)
+
+    def _serve(self, request: Request, identity: str, request_id: str, responder: Responder) -> None:
+        found = self._resolver.url(identity)
+        if found is None:
+            responder.send(unknown_url(request_id))
+            return
+        namespace, function, alias, url = found
+        if url.cors is not None and is_preflight(request):
+            responder.send(answer_preflight(url.cors, request))
+            return
+        trace_id = request.headers.get("x-amzn-trace-id") or new_trace_id(self._clock.time())
+        call = _Call(request, request_id, trace_id, namespace, function, url)
+        try:
+            self._invoke(call, alias, responder)
+        except ApiError as error:
+            self._reject(call, error, responder)
+
+    def _invoke(self, call: _Call, alias: str | None, responder: Responder) -> None:
+        caller = _caller(call)
+        target = self._resolve(call, alias)
+        event = build_event(call.request, _context(call, caller), now=self._clock.time())
+        invocation = Invocation(
+            request_id=call.request_id, payload=event, invoked_arn=target.invoked_arn, trace_id=call.trace_id
+        )
+
+        def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
+            if isinstance(outcome, ApiError):
+                self._reject(call, outcome, responder)
+                return
+            if outcome.error is not None:
+                response = function_failed(call.request_id)
+            else:
+                response = build_response(outcome.payload, call.request_id)
+            responder.send(_complete(call, response))
+            self._observe(ticket, outcome)
+
+        ticket = Ticket(target.spec, invocation, target.reserved_concurrency, self._clock.monotonic(), done)
+        self._runner.submit(ticket)
+
+    def _resolve(self, call: _Call, alias: str | None) -> Target:
+        if call.request.overflow or len(call.request.body) > PAYLOAD_SYNC_MAX:
+            raise too_large(f"Request must be smaller than {PAYLOAD_SYNC_MAX} bytes for the InvokeFunction operation")
+        try:
+            return self._resolver.resolve(call.namespace, call.function, alias, random.random())  # noqa: S311
+        except ApiError as error:
+            if error.status == 404:  # the alias is gone: AWS does not tell strangers what exists
+                raise forbidden() from None
+            raise
+
+    def _observe(self, ticket: Ticket, result: InvocationResult) -> None:
+        timings = ticket.timings
+        timings.update(result.timings)
+        timings["total"] = (self._clock.monotonic() - ticket.arrived) * 1000
+        self._observer.invoked(ticket.spec, result, timings)
+
+    def _reject(self, call: _Call, error: ApiError, responder: Responder) -> None:
+        self._observer.rejected(call.namespace, call.function, error)
+        response = self._write_error(error, call.request_id)
+        if error.status == 403:
+            response.body = orjson.dumps({"Message": error.message})  # the one error without a `Type`
+        responder.send(_complete(call, response))
+
+
+def _caller(call: _Call) -> IamCaller | None:
+    """Who calls, if the URL wants to know it. Raises `ApiError` 403 for a request without a signature."""
+    if call.url.auth_type == "NONE":
+        return None
+    request = call.request
+    scope = scope_of(request.headers, request.query)
+    if scope is None or scope.service != _SERVICE:
+        raise forbidden()
+    account = namespace_of(request.headers, request.query, call.namespace.region).account
+    # Keys have no users yet: every key is its account's root, which AWS describes in this way.
+    return IamCaller(
+        access_key=scope.access_key,
+        account=account,
+        caller_id=account,
+        user_arn=f"arn:aws:iam::{account}:root",
+        user_id=account,
+    )
+
+
+def _context(call: _Call, caller: IamCaller | None) -> UrlContext:
+    host, _, port = call.request.headers.get("host", "").partition(":")
+    return UrlContext(
+        url_id=call.url.id,
+        domain_name=host,
+        request_id=call.request_id,
+        source_ip=call.request.peer,
+        trace_id=call.trace_id,
+        scheme="http",
+        port=int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else _HTTP_PORT,
+        caller=caller,
+    )
+
+
+def _complete(call: _Call, response: Response) -> Response:
+    """With the headers that every answer of a URL has."""
+    headers = [*response.headers, ("X-Amzn-Trace-Id", call.trace_id)]
+    cors = call.url.cors
+    return replace(response, headers=headers if cors is None else add_cors_headers(cors, call.request.headers, headers))
+
+
+def is_url_host(headers: Mapping[str, str]) -> bool:
+    """Whether a request's host name is that of a function URL."""
+    return HOST_MARK in headers.get("host", "")
