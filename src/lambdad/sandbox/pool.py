@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import marshal
 import subprocess
 from collections import deque
@@ -39,7 +40,8 @@ class Launcher:
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
             )
-        self.reader.send(marshal.dumps(config, 2))
+        with contextlib.suppress(OSError):  # it has ended already, and is heard to
+            self.reader.send(marshal.dumps(config, 2))
 
     def close(self) -> None:
         """End it; its cells are not its own any more and stay. `ended` is then resolved."""
