@@ -188,7 +188,8 @@ class _Node:
     async def open(self, place: SocketPlace) -> None:
         """Read the store, find the worker, drive on what an earlier process left unfinished."""
         await self._catalogue.open(self._store)
-        self._store.subscribe(lambda changes: self._retire())
+        self._follow_changes()
+        self._store.subscribe(lambda changes: self._follow_changes())
         self._worker.on_connected = self._runtimes.connect
         self._tasks.spawn(_stay_connected(self._worker, place))
         await self._runtimes.connected.wait()
@@ -226,8 +227,9 @@ class _Node:
             group = ""
         return group or f"/aws/lambda/{name}"
 
-    def _retire(self) -> None:
-        """End the sandboxes of specs that nothing resolves to any more."""
+    def _follow_changes(self) -> None:
+        """End the sandboxes of specs that nothing resolves to any more, and count what is reserved anew."""
+        self._placement.state.set_reservations(self._catalogue.reserved_concurrency())
         keys = self._placement.state.keys()
         if keys:
             current = {spec.key for spec in self._catalogue.specs()}

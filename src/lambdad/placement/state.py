@@ -5,17 +5,19 @@ the idle environment that was used most recently (the others may then grow old a
 one and waits in its pool. Whatever becomes free first serves the longest waiting request; a start that comes too late
 adds an idle environment. There is never more than one start under way for each waiting request.
 
-Concurrency is counted when a request is accepted and when it is settled, for the account and for functions that
-reserve some of it.
+Concurrency is counted when a request is accepted and when it is settled: for a function with a reservation by itself,
+and never above it; for all others together, and never above what the reservations leave of the account's limit.
 Invariants, see `validate`: an environment is in one place; idle and waiting are never both non-empty in one pool.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, throttled
 
@@ -82,7 +84,9 @@ class PlacementState:
         self._pools: dict[str, _Pool] = {}
         self._homes: dict[str, str] = {}
         self._in_flight: dict[str, int] = {}
-        """By account, and by `account/region/function` for functions with a reservation."""
+        """By scope, see `_scope`."""
+        self._reserved: dict[str, int] = {}
+        """What the reservations of an account take from the rest of it, by `account_scope`."""
         self._serial = 0
 
     # -- events
@@ -188,6 +192,10 @@ class PlacementState:
         self._homes.clear()
         return effects
 
+    def set_reservations(self, totals: Mapping[Namespace, int]) -> None:
+        """What the functions of each account and region have reserved between them; replaces what was told before."""
+        self._reserved = {account_scope(namespace): total for namespace, total in totals.items()}
+
     def keys(self) -> list[str]:
         """The specs that have environments or requests."""
         return list(self._pools)
@@ -250,25 +258,22 @@ class PlacementState:
             self._pools.pop(key, None)
 
     def _count_in(self, demand: Demand) -> None:
-        account, function = _scopes(demand.spec)
+        scope = _scope(demand)
         if demand.reserved is not None:
-            if self.in_flight(function) >= demand.reserved:
+            if self.in_flight(scope) >= demand.reserved:
                 raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-            self._in_flight[function] = self.in_flight(function) + 1
-        elif self.in_flight(account) >= self._account_limit:
+        elif self.in_flight(scope) >= self._account_limit - self._reserved.get(scope, 0):
             raise throttled("ConcurrentInvocationLimitExceeded")
-        self._in_flight[account] = self.in_flight(account) + 1
+        self._in_flight[scope] = self.in_flight(scope) + 1
 
     def _count_out(self, demand: Demand) -> None:
-        account, function = _scopes(demand.spec)
-        scopes = (account,) if demand.reserved is None else (account, function)
-        for scope in scopes:
-            count = self._in_flight[scope] - 1
-            assert count >= 0, scope
-            if count:
-                self._in_flight[scope] = count
-            else:
-                del self._in_flight[scope]
+        scope = _scope(demand)
+        count = self._in_flight[scope] - 1
+        assert count >= 0, scope
+        if count:
+            self._in_flight[scope] = count
+        else:
+            del self._in_flight[scope]
 
     def validate(self) -> None:
         """Assert every invariant; for tests, after each step."""
@@ -283,13 +288,18 @@ class PlacementState:
             in_flight += len(pool.busy) + len(pool.waiting)
             assert not pool.waiting or pool.starting or pool.busy, key
         assert homes == self._homes
-        accounts = sum(count for scope, count in self._in_flight.items() if "/" not in scope)
-        assert accounts == in_flight
+        assert sum(self._in_flight.values()) == in_flight
 
 
-def _scopes(spec: EnvironmentSpec) -> tuple[str, str]:
-    space = spec.namespace
-    return space.account, f"{space.account}/{space.region}/{spec.function_name}"
+def account_scope(namespace: Namespace) -> str:
+    """Where executions of functions without a reservation are counted: limits are by account and region."""
+    return f"{namespace.account}/{namespace.region}"
+
+
+def _scope(demand: Demand) -> str:
+    """Where a request is counted: with its function if that has a reservation, else with its account."""
+    account = account_scope(demand.spec.namespace)
+    return account if demand.reserved is None else f"{account}/{demand.spec.function_name}"
 
 
 def _lost() -> ApiError:

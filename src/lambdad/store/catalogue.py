@@ -141,6 +141,13 @@ class Catalogue:
                 if runnable.spec is not None:
                     yield runnable.spec
 
+    def reserved_concurrency(self) -> dict[Namespace, int]:
+        """What functions have reserved between them, by account and region; 0 where none does."""
+        totals: dict[Namespace, int] = {}
+        for (namespace, _), entry in self._entries.items():
+            totals[namespace] = totals.get(namespace, 0) + (entry.function.reserved_concurrency or 0)
+        return totals
+
     def function(self, namespace: Namespace, name: str) -> Function | None:
         entry = self._entries.get((namespace, name))
         return None if entry is None else entry.function

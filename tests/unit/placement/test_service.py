@@ -119,7 +119,7 @@ def test_a_lost_worker_is_a_service_error_and_nothing_stays_counted() -> None:
     [error] = bench.outcomes
     assert isinstance(error, ApiError)
     assert error.code == "ServiceException"
-    assert bench.placement.state.in_flight("000000000000") == 0
+    assert bench.placement.state.in_flight("000000000000/us-east-1") == 0
 
 
 def test_a_retired_spec_is_stopped_on_the_worker() -> None:

@@ -100,6 +100,17 @@ def test_a_reservation_is_a_cap_of_its_own() -> None:
         PlacementState(10).submit(Request(reserved=0))
 
 
+def test_what_some_have_reserved_is_not_there_for_the_others() -> None:
+    state = PlacementState(3)
+    state.set_reservations({SPEC.namespace: 2})
+    state.submit(Request())
+    with pytest.raises(ApiError) as caught:
+        state.submit(Request())
+    assert caught.value.members["Reason"] == "ConcurrentInvocationLimitExceeded"
+    for _ in range(2):
+        state.submit(Request(replace(SPEC, function_name="g"), reserved=2))
+
+
 def test_a_request_whose_environment_vanishes_is_placed_again_and_in_the_end_refused() -> None:
     state = PlacementState(10)
     request = Request()
@@ -111,7 +122,7 @@ def test_a_request_whose_environment_vanishes_is_placed_again_and_in_the_end_ref
     [reject] = state.vanished(environment)
     assert isinstance(reject, Reject)
     assert reject.error.code == "ServiceException"
-    assert state.in_flight("000000000000") == 0
+    assert state.in_flight("000000000000/us-east-1") == 0
 
 
 def test_a_start_that_fails_takes_one_request_with_it() -> None:
@@ -143,7 +154,7 @@ def test_losing_the_worker_fails_what_waits_and_forgets_everything() -> None:
     error = service_error("lost")
     assert state.worker_lost(error) == [Reject(waiting, error)]
     assert state.settled(environment) == []
-    assert state.in_flight("000000000000") == 0
+    assert state.in_flight("000000000000/us-east-1") == 0
     state.validate()
 
 
@@ -153,6 +164,7 @@ class PlacementMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.state = PlacementState(6)
+        self.state.set_reservations({SPEC.namespace: 2})
         self.starting: set[str] = set()
         self.busy: dict[str, Request] = {}
         self.idle: set[str] = set()
@@ -246,7 +258,11 @@ class PlacementMachine(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         self.state.validate()
-        assert self.state.in_flight("000000000000") == len(self.open) <= 6
+        unreserved = self.state.in_flight("000000000000/us-east-1")
+        reserved = self.state.in_flight("000000000000/us-east-1/g")
+        assert unreserved + reserved == len(self.open)
+        assert unreserved <= 4
+        assert reserved <= 2
 
 
 PlacementMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
