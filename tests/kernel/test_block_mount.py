@@ -247,7 +247,7 @@ def test_a_chunk_that_is_damaged_everywhere_is_an_error_and_never_wrong_bytes(tm
     needs(FileSystem.EROFS)
 
     async def test() -> None:
-        files, image = await prepare(tmp_path, FileSystem.EROFS)
+        _, image = await prepare(tmp_path, FileSystem.EROFS)
         for path in (tmp_path / "origin").rglob("chunks/*/*"):
             data = bytearray(path.read_bytes())
             data[len(data) // 2] ^= 1

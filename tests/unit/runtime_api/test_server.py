@@ -68,7 +68,9 @@ class Runtime:
 
 
 def invocation(**changes: Any) -> Invocation:
-    return Invocation(**{"request_id": "r1", "payload": b'{"a":1}', "invoked_arn": "arn:f", "trace_id": "Root=1", **changes})
+    return Invocation(
+        **{"request_id": "r1", "payload": b'{"a":1}', "invoked_arn": "arn:f", "trace_id": "Root=1", **changes}
+    )
 
 
 def running() -> Runtime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -140,10 +141,8 @@ def test_a_connection_that_dawdles_is_closed_by_the_sweep() -> None:
         while server.connections:
             server.sweep()
             await asyncio.sleep(0)
-        try:
+        with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
-        except ConnectionResetError:
-            pass
         writer.close()
 
     serve(echo, client, request_time=-1.0, idle_time=-1.0)
