@@ -32,9 +32,9 @@ os.execv(sys.executable, [sys.executable, "-m", "lambdad", *sys.argv[1:]])
 
 @pytest.fixture(scope="module")
 def user_node() -> Iterator[LocalNode]:
-    reason = probes.why_no_user_namespaces() if hasattr(probes, "why_no_user_namespaces") else ""
-    if reason:
-        pytest.skip(reason)
+    answer = probes.can_make_user_namespaces()
+    if not answer:
+        pytest.skip(answer.reason)
     home = Path(tempfile.mkdtemp(prefix="lambdad-rootless-"))
     command = [sys.executable, "-m", "lambdad"]
     if os.geteuid() == 0:
