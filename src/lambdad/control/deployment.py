@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lambdad.control.interface import ImageBuilder, Preparer, Spawn
-from lambdad.model.arn import LATEST
+from lambdad.model.arn import LATEST, function_arn
 from lambdad.model.environment import Image
 from lambdad.model.errors import ApiError
 from lambdad.model.function import (
@@ -29,6 +29,7 @@ from lambdad.store.metadata import Store, Transaction
 logger = logging.getLogger(__name__)
 
 CREATING = Status(value=PENDING, reason="The function is being created.", code="Creating")
+IMAGE_REASONS = frozenset({"InvalidImage", "ImageAccessDenied", "ImageDeleted", "InternalError"})
 UPDATING = Status(value=IN_PROGRESS, reason="The function is being created.", code="Creating")
 """AWS gives an update the reason of a creation."""
 
@@ -88,14 +89,34 @@ class Deployments:
         if self._images is None:
             return version, Failure("This node does not run container images.", "InvalidImage")
         try:
-            built = await self._images.build(image.uri)
+            built = await self._images.build(
+                image.uri,
+                function_arn(version.namespace, version.name),
+                version.deployment.package.architecture,
+                lambda text: self._spawn(self._tell_progress(version, text)),
+            )
         except ApiError as error:
-            return version, Failure(error.message, "InvalidImage")
+            return version, Failure(error.message, error.code if error.code in IMAGE_REASONS else "InvalidImage")
         except Exception as error:
             logger.exception("action=build image=%s", image.uri)
             return version, Failure(f"The image {image.uri} could not be made ready: {error}", "InternalError")
         deployment = replace(version.deployment, package=replace(version.package, image=built))
         return replace(version, deployment=deployment), None
+
+    async def _tell_progress(self, version: FunctionVersion, text: str) -> None:
+        """Say in the state's reason how far a long build is; not a change of the function, so no new revision."""
+
+        def note(transaction: Transaction) -> None:
+            current = transaction.functions.version(version.namespace, version.name, version.version)
+            if current is None or current.deployment.id != version.deployment.id or not is_changing(current):
+                return
+            if current.state.value == PENDING:
+                current = replace(current, state=replace(current.state, reason=text))
+            elif current.last_update is not None:
+                current = replace(current, last_update=replace(current.last_update, reason=text))
+            transaction.functions.put_version(current)
+
+        await self._store.write(note)
 
     def _settle(self, transaction: Transaction, ready: FunctionVersion, failure: Failure | None) -> None:
         version = transaction.functions.version(ready.namespace, ready.name, ready.version)

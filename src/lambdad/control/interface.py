@@ -58,9 +58,11 @@ class S3Fetcher(Protocol):
 class ImageBuilder(Protocol):
     """Makes container images startable."""
 
-    async def build(self, uri: str) -> Image:
-        """Pull, flatten and store; the result names a manifest that is stored. Called again after a restart, and for
-        each version of a function, so it is cheap for what is built already. Raises ApiError when it cannot be used.
+    async def build(self, uri: str, owner: str, architecture: str, progress: Callable[[str], None]) -> Image:
+        """Pull, flatten and store; the result names a manifest that is stored. Called again after a restart.
+
+        owner: ARN of the function that it is for. architecture: AWS's name. progress: told sentences now and then.
+        Raises ApiError, its code one of AWS's StateReasonCodes, when the image cannot be used.
         """
         ...
 

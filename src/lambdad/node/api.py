@@ -27,6 +27,7 @@ from lambdad.model.errors import ApiError
 from lambdad.node.config import Config
 from lambdad.node.events import DELIVERY_THREADS, make_events
 from lambdad.node.http_app import HttpApp, Operation, Page
+from lambdad.node.image_builder import ChildImageBuilder
 from lambdad.node.log_page import PREFIX as LOG_PREFIX
 from lambdad.node.log_page import LogPage
 from lambdad.node.observer import EventObserver
@@ -159,6 +160,7 @@ class _Node:
             locations=locations,
             preparer=self._runtimes,
             runtimes=self._runtimes,
+            images=ChildImageBuilder(paths, config.docker_config),
             s3=S3Packages(_s3_settings(config), executor),
             spawn=tasks.spawn,
             quotas=Quotas(concurrency=config.concurrency),

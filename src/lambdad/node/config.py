@@ -42,6 +42,7 @@ class Config:
     retry_delays: before an event whose function failed is tried again, for the first and the second time.
     delivery_delays: before a record or dead letter that its target did not take is sent again.
     event_concurrency: events of one function that run at once; of all functions, four times as many.
+    docker_config: a `config.json` of `docker login` with credentials of registries; readable for the API's user.
     api_user: the user of the API process when lambdad is started as root; empty for one of its own.
     """
 
@@ -68,6 +69,7 @@ class Config:
     json_logs: bool = False
     log_level: str = "info"
     api_user: str = ""
+    docker_config: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

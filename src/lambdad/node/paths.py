@@ -45,6 +45,21 @@ class Paths:
         return self.state / "blobs"
 
     @property
+    def chunks(self) -> Path:
+        """Pieces of container images."""
+        return self.state / "chunks"
+
+    @property
+    def keys(self) -> Path:
+        """The key ring that seals the manifests of images."""
+        return self.state / "keys"
+
+    @property
+    def spool(self) -> Path:
+        """Temporary files of image builds."""
+        return self.state / "spool"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -56,7 +71,8 @@ class Paths:
         """The directories of the API process."""
         self.destinations.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.blobs.mkdir(mode=0o700, exist_ok=True)
+        for place in (self.blobs, self.chunks, self.keys):
+            place.mkdir(mode=0o700, exist_ok=True)
 
     def make_worker(self) -> None:
         """The directories of the worker."""

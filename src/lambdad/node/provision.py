@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import AsyncExitStack
+from typing import TypedDict
 
 from lambdad.layers.provide import CodeStore
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.limits import FILES_MAX, MEGABYTE, MEMORY_MB_PER_VCPU, PROCESSES_MAX
+from lambdad.node.images import WorkerImages
 from lambdad.runtimes.catalogue import Catalogue
-from lambdad.runtimes.environment import Credentials
+from lambdad.runtimes.environment import Credentials, build_environment
 from lambdad.runtimes.runtime import PythonRuntime, Runtime, RuntimeMissing
 from lambdad.runtimes.start import InvalidEntrypoint, prepare_start, zygote_spec
 from lambdad.sandbox.interface import SandboxDriver, StartError, Volume
-from lambdad.sandbox.spec import SandboxSpec
+from lambdad.sandbox.spec import DirectoryRoot, Exec, SandboxSpec
 from lambdad.store.blobs import BlobDamaged, BlobNotFound
 from lambdad.telemetry.function_log import stream_name
 from lambdad.telemetry.log_store import LogStore
@@ -51,25 +54,20 @@ class ZygoteHost:
 
 
 class NodeProvision:
-    """What the sandboxes of one environment share, for as long as it lives."""
+    """What the sandboxes of one environment share, for as long as it lives. held: gives everything back."""
 
-    def __init__(
-        self, sandbox_spec: SandboxSpec, cpus: float, volume: Volume, code: CodeStore, held: tuple[Code, ...]
-    ) -> None:
+    def __init__(self, sandbox_spec: SandboxSpec, cpus: float, volume: Volume, held: AsyncExitStack) -> None:
         self.sandbox_spec = sandbox_spec
         self.cpus = cpus
         self.volume = volume
-        self._code = code
         self._held = held
 
     async def release(self) -> None:
-        await self.volume.close()
-        for code in self._held:
-            self._code.release(code)
+        await self._held.aclose()
 
 
 class NodeProvisioner:
-    """Provisions from the code store and the runtimes of this host."""
+    """Provisions from the code store, the images and the runtimes of this host. images: None without root."""
 
     def __init__(
         self,
@@ -78,6 +76,7 @@ class NodeProvisioner:
         code: CodeStore,
         logs: LogStore,
         zygotes: ZygoteHost,
+        images: WorkerImages | None,
         credentials: Credentials,
     ) -> None:
         self._driver = driver
@@ -85,6 +84,7 @@ class NodeProvisioner:
         self._code = code
         self._logs = logs
         self._zygotes = zygotes
+        self._images = images
         self._credentials = credentials
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
@@ -102,23 +102,64 @@ class NodeProvisioner:
 
     async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> NodeProvision:
         started = time.monotonic()
-        held: list[Code] = []
-        try:
-            directories = []
-            for code in (*((spec.code,) if spec.code is not None else ()), *spec.layers):
-                directories.append(await self._code.acquire(code))
-                held.append(code)
-            runtime = await self._runtime(spec)
+        async with AsyncExitStack() as held:
+            if spec.image is not None:
+                sandbox_spec = await self._image_sandbox(spec, log_stream, held)
+            else:
+                sandbox_spec = await self._zip_sandbox(spec, log_stream, held)
             timings["code"] = (time.monotonic() - started) * 1000
-            sandbox_spec = self._plan(runtime, spec, log_stream, directories[0], tuple(directories[1:]))
             volume = await self._driver.create_volume(spec.ephemeral_mb)
-        except (BlobNotFound, BlobDamaged) as error:
-            raise ProvisionError("InvalidZipFileException", str(error)) from error
-        except BaseException:
-            for code in held:
-                self._code.release(code)
-            raise
-        return NodeProvision(sandbox_spec, _cpus(spec), volume, self._code, tuple(held))
+            held.push_async_callback(volume.close)
+            return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all())
+
+    async def _zip_sandbox(self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack) -> SandboxSpec:
+        """A function from a zip, with its layers, under a runtime of this host."""
+        directories = []
+        assert spec.code is not None
+        for code in (spec.code, *spec.layers):
+            try:
+                directories.append(await self._code.acquire(code))
+            except (BlobNotFound, BlobDamaged) as error:
+                raise ProvisionError("InvalidZipFileException", str(error)) from error
+            held.callback(self._code.release, code)
+        runtime = await self._runtime(spec)
+        start = prepare_start(
+            runtime,
+            spec,
+            task_dir=directories[0],
+            layer_dirs=tuple(directories[1:]),
+            log_stream=log_stream,
+            credentials=self._credentials,
+            zygotes=self._zygotes.names,
+        )
+        if isinstance(start, InvalidEntrypoint):
+            raise StartError("Runtime.InvalidEntrypoint", start.message)
+        return SandboxSpec(
+            start=start.start,
+            mounts=start.mounts,
+            environment=start.environment,
+            working_directory=start.working_directory,
+            **_limits(spec),
+        )
+
+    async def _image_sandbox(self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack) -> SandboxSpec:
+        """A function from a container image, whose files are the root and are fetched as they are read."""
+        image = spec.image
+        assert image is not None
+        if self._images is None:
+            raise ProvisionError("ServiceException", "Container images need root: run lambdad as root.")
+        argv = (*image.entry_point, *image.command)
+        if not argv:
+            raise StartError("Runtime.InvalidEntrypoint", "The image has neither an entry point nor a command.")
+        mounted = await self._images.acquire(spec)
+        held.push_async_callback(self._images.release, mounted)
+        return SandboxSpec(
+            start=Exec(argv),
+            root=DirectoryRoot(str(mounted.root)),
+            environment=build_environment(None, spec, log_stream=log_stream, credentials=self._credentials),
+            working_directory=image.working_directory or "/",
+            **_limits(spec),
+        )
 
     async def _runtime(self, spec: EnvironmentSpec) -> Runtime:
         assert spec.runtime is not None
@@ -132,32 +173,6 @@ class NodeProvisioner:
         await self._zygotes.ensure(runtime)
         return runtime
 
-    def _plan(
-        self, runtime: Runtime, spec: EnvironmentSpec, log_stream: str, task_dir: str, layer_dirs: tuple[str, ...]
-    ) -> SandboxSpec:
-        start = prepare_start(
-            runtime,
-            spec,
-            task_dir=task_dir,
-            layer_dirs=layer_dirs,
-            log_stream=log_stream,
-            credentials=self._credentials,
-            zygotes=self._zygotes.names,
-        )
-        if isinstance(start, InvalidEntrypoint):
-            raise StartError("Runtime.InvalidEntrypoint", start.message)
-        return SandboxSpec(
-            start=start.start,
-            mounts=start.mounts,
-            environment=start.environment,
-            working_directory=start.working_directory,
-            memory_bytes=spec.memory_mb * MEGABYTE,
-            cpus=max(_cpus(spec), INIT_CPUS),
-            pids=PROCESSES_MAX,
-            files=FILES_MAX,
-            egress=spec.egress,
-        )
-
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog:
         stream = stream_name(_now_ms(), spec.version, uuid.uuid4().hex)
         writer = self._logs.open(spec.namespace, spec.log_group or f"/aws/lambda/{spec.function_name}", stream)
@@ -165,6 +180,25 @@ class NodeProvisioner:
 
     def flush_logs(self) -> None:
         self._logs.flush()
+
+
+class _Limits(TypedDict):
+    memory_bytes: int
+    cpus: float
+    pids: int
+    files: int
+    egress: str
+
+
+def _limits(spec: EnvironmentSpec) -> _Limits:
+    """The members of a `SandboxSpec` that bound it."""
+    return {
+        "memory_bytes": spec.memory_mb * MEGABYTE,
+        "cpus": max(_cpus(spec), INIT_CPUS),
+        "pids": PROCESSES_MAX,
+        "files": FILES_MAX,
+        "egress": spec.egress,
+    }
 
 
 def _cpus(spec: EnvironmentSpec) -> float:

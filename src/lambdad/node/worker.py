@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lambdad.layers.provide import CodeStore
+from lambdad.linux import syscalls
+from lambdad.model.clock import SystemClock
 from lambdad.model.limits import MEGABYTE
 from lambdad.node.config import Config
+from lambdad.node.images import WorkerImages
 from lambdad.node.paths import Paths, SocketPlace
 from lambdad.node.privileges import api_identity
 from lambdad.node.process import run
@@ -60,6 +63,9 @@ async def _serve(
     ready: Callable[[], None],
 ) -> None:
     logs = LogStore(paths.logs)
+    images = WorkerImages(paths, SystemClock()) if os.geteuid() == 0 else None
+    if images is not None:
+        await images.open()
     try:
         async with Tasks(log) as tasks:
             provisioner = NodeProvisioner(
@@ -68,6 +74,7 @@ async def _serve(
                 code,
                 logs,
                 ZygoteHost(driver, enabled=config.zygotes),
+                images,
                 Credentials(),
             )
             policy = WorkerPolicy(
@@ -100,6 +107,8 @@ async def _serve(
                 await service.drained()
     finally:
         logs.close()
+        if images is not None:
+            await images.close()
 
 
 def memory_available() -> int:
@@ -120,5 +129,12 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _leave_mounts_to_ourselves(config: Config) -> None:
+    """Whatever the worker mounts is seen by nobody else, and goes when its last process goes, however it ends."""
+    if os.geteuid() == 0:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
+
+
 if __name__ == "__main__":
-    sys.exit(run("worker", serve, lambda config: None))
+    sys.exit(run("worker", serve, _leave_mounts_to_ourselves))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from lambdad.model.environment import Image
@@ -44,7 +45,7 @@ class Builder:
         self.failure: Exception | None = None
         self.built: list[str] = []
 
-    async def build(self, uri: str) -> Image:
+    async def build(self, uri: str, owner: str, architecture: str, progress: Callable[[str], None]) -> Image:
         self.built.append(uri)
         if self.failure is not None:
             raise self.failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lambdad.control.interface import Quotas
@@ -32,7 +33,7 @@ class OneObject:
 class OneImage:
     """A builder that knows every image."""
 
-    async def build(self, uri: str) -> Image:
+    async def build(self, uri: str, owner: str, architecture: str, progress: Callable[[str], None]) -> Image:
         digest = "ab" * 32
         return Image(uri=uri, resolved_uri=f"registry/f@sha256:{digest}", manifest_sha256="00" * 32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from lambdad.control.sweep import GRACE_S, Sweep, referenced
@@ -13,7 +14,7 @@ MANIFEST = "12" * 32
 
 
 class OneImage:
-    async def build(self, uri: str) -> Image:
+    async def build(self, uri: str, owner: str, architecture: str, progress: Callable[[str], None]) -> Image:
         return Image(uri=uri, resolved_uri=f"{uri}@sha256:{'ab' * 32}", manifest_sha256=MANIFEST)
 
 
