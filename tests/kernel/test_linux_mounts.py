@@ -15,6 +15,20 @@ pytestmark = [pytest.mark.kernel, skip_unless(is_root(), can_mount_overlay())]
 
 
 @pytest.fixture
+def scratch(tmp_path: Path) -> str:
+    directory = tmp_path / "scratch"
+    directory.mkdir()
+    return str(directory)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    directory = tmp_path / "root"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
 def fds() -> Iterator[list[int]]:
     opened: list[int] = []
     yield opened
@@ -68,33 +82,35 @@ def test_a_layer_that_is_missing_leaves_no_descriptor_open() -> None:
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_root_gets_the_mount_points_that_it_lacks_without_being_changed(tmp_path: Path, fds: list[int]) -> None:
-    (tmp_path / "var").mkdir()
-    (tmp_path / "file").write_text("of the root")
-    fds.append(mounts.root_with_mount_points(str(tmp_path), ["/proc", "/var/task/deep"], ["/etc/one"]))
+def test_a_root_gets_the_mount_points_that_it_lacks_without_being_changed(
+    root: Path, scratch: str, fds: list[int]
+) -> None:
+    (root / "var").mkdir()
+    (root / "file").write_text("of the root")
+    fds.append(mounts.root_with_mount_points(str(root), ["/proc", "/var/task/deep"], ["/etc/one"], scratch))
     for path in ("proc", "var/task/deep"):
         assert os.stat(path, dir_fd=fds[0]).st_mode & 0o170000 == 0o040000
     assert _read(fds[0], "etc/one") == ""
     assert _read(fds[0], "file") == "of the root"
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "var"]
+    assert sorted(entry.name for entry in root.iterdir()) == ["file", "var"]
     with pytest.raises(OSError, match="Read-only file system"):
         os.mkdir("new", dir_fd=fds[0])
 
 
-def test_mount_points_below_links_of_a_root_stay_inside_of_it(tmp_path: Path, fds: list[int]) -> None:
+def test_mount_points_below_links_of_a_root_stay_inside_of_it(root: Path, scratch: str, fds: list[int]) -> None:
     """An image may say that /var is `/etc/../../..`: it is its own root that it leads to."""
-    (tmp_path / "var").symlink_to("/../../srv")
-    (tmp_path / "srv").mkdir()
-    fds.append(mounts.root_with_mount_points(str(tmp_path), ["/var/lambdad-test"], []))
+    (root / "var").symlink_to("/../../srv")
+    (root / "srv").mkdir()
+    fds.append(mounts.root_with_mount_points(str(root), ["/var/lambdad-test"], [], scratch))
     assert os.stat("srv/lambdad-test", dir_fd=fds[0])
     assert not Path("/srv/lambdad-test").exists()
 
 
-def test_a_root_that_lacks_nothing_is_cloned(tmp_path: Path, fds: list[int]) -> None:
+def test_a_root_that_lacks_nothing_is_cloned(root: Path, scratch: str, fds: list[int]) -> None:
     for name in ("proc", "dev"):
-        (tmp_path / name).mkdir()
-    fds.append(mounts.root_with_mount_points(str(tmp_path), ["/proc", "/dev"], []))
-    (tmp_path / "later").write_text("seen through")
+        (root / name).mkdir()
+    fds.append(mounts.root_with_mount_points(str(root), ["/proc", "/dev"], [], scratch))
+    (root / "later").write_text("seen through")
     assert _read(fds[0], "later") == "seen through"
 
 

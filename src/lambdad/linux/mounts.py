@@ -33,10 +33,11 @@ def merge_read_only(lowers: Sequence[str]) -> int:
         return syscalls.make_filesystem("overlay", {"source": "overlay", "lowerdir": ":".join(paths)}, READ_ONLY)
 
 
-def root_with_mount_points(path: str, directories: Sequence[str], files: Sequence[str]) -> int:
+def root_with_mount_points(path: str, directories: Sequence[str], files: Sequence[str], scratch: str) -> int:
     """The directory `path` as a read-only root in which each of `directories` and `files` exists to be mounted on.
 
     What it lacks is made on a small overlay; nothing is written to `path`. Links are followed as inside the root.
+    scratch: an empty directory that is mounted on for a moment.
     """
     with _Directories([path]) as lower:
         root = os.open(lower[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -45,16 +46,7 @@ def root_with_mount_points(path: str, directories: Sequence[str], files: Sequenc
                 return clone_read_only(lower[0])
         finally:
             os.close(root)
-        scratch = syscalls.make_filesystem("tmpfs", {"size": "1m", "mode": "755"}, 0)
-        try:
-            here = f"/proc/self/fd/{scratch}"
-            for name in ("upper", "work"):
-                os.mkdir(name, 0o755, dir_fd=scratch)
-            options: dict[str, str | None] = {"lowerdir": lower[0], "upperdir": f"{here}/upper"}
-            options |= {"workdir": f"{here}/work", "source": "overlay"}
-            merged = syscalls.make_filesystem("overlay", options, syscalls.MOUNT_ATTR_NOSUID)
-        finally:
-            os.close(scratch)
+        merged = _with_upper(lower[0], scratch)
     try:
         for point in directories:
             _make_in_root(merged, point, is_directory=True)
@@ -64,6 +56,25 @@ def root_with_mount_points(path: str, directories: Sequence[str], files: Sequenc
         os.close(merged)
         raise
     return _with_attributes(merged, READ_ONLY)
+
+
+def _with_upper(lower: str, scratch: str) -> int:
+    """`lower` with a writable layer in memory above it, as a detached mount."""
+    upper = syscalls.make_filesystem("tmpfs", {"size": "1m", "mode": "755"}, 0)
+    try:
+        # Before Linux 6.15 no layer of an overlay may be a detached mount; the overlay keeps a mount of its own of it.
+        syscalls.move_mount(upper, scratch)
+        try:
+            for name in ("upper", "work"):
+                os.mkdir(name, 0o755, dir_fd=upper)
+            here = f"/proc/self/fd/{upper}"
+            options: dict[str, str | None] = {"lowerdir": lower, "upperdir": f"{here}/upper"}
+            options |= {"workdir": f"{here}/work", "source": "overlay"}
+            return syscalls.make_filesystem("overlay", options, syscalls.MOUNT_ATTR_NOSUID)
+        finally:
+            syscalls.umount(scratch, syscalls.MNT_DETACH)
+    finally:
+        os.close(upper)
 
 
 def _with_attributes(mount_fd: int, attributes: int) -> int:

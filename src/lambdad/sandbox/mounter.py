@@ -74,7 +74,9 @@ class Mounter:
                 directories = ["/proc", "/dev", "/tmp"]
                 directories += [target for target, kind in zip(request["targets"], kinds, strict=True) if kind]
                 files = [target for target, kind in zip(request["targets"], kinds, strict=True) if not kind]
-                fds.insert(0, mounts.root_with_mount_points(request["root"], directories, files))
+                scratch = self._own / "scratch"
+                scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fds.insert(0, mounts.root_with_mount_points(request["root"], directories, files, str(scratch)))
             store = self._stores.get(request["volume"])
             if store is None:
                 raise ValueError("the volume went away with an earlier mounter")
