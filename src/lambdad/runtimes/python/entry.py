@@ -33,6 +33,7 @@ import simplejson  # type: ignore[import-untyped]
 from awslambdaric import bootstrap, lambda_config, lambda_runtime_client, lambda_runtime_marshaller
 
 _MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
+RUNTIME_DIRECTORY = "/var/runtime"
 _HERE = os.path.dirname(os.path.realpath(__file__))
 _kept: list[object] = []
 
@@ -78,6 +79,8 @@ def preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     _warm()
+    _relocate_modules(RUNTIME_DIRECTORY)
+    sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()
 
@@ -130,7 +133,7 @@ def _is_library(entry: str) -> bool:
 
 
 def _runtime_directory() -> str:
-    return os.environ.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
+    return os.environ.get("LAMBDA_RUNTIME_DIR", RUNTIME_DIRECTORY)
 
 
 def _finish_the_interpreter() -> None:
@@ -201,11 +204,11 @@ def _reset_signals() -> None:
 
 
 def _reset_randomness() -> None:
-    """No two sandboxes may draw the same numbers or names."""
+    """No two sandboxes may draw the same numbers or names.
+
+    OpenSSL needs nothing: it has drawn nothing in the zygote, and it seeds itself when it first does.
+    """
     random.seed()
-    ssl = sys.modules.get("ssl")
-    if ssl is not None:
-        ssl.RAND_add(os.urandom(64), 64.0)
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.tempdir = None  # type: ignore[attr-defined]
@@ -252,16 +255,20 @@ def _reset_logging() -> None:
 
 
 def _reset_modules() -> None:
-    """Make later imports look where this sandbox has its files, and give it a `__main__` of its own."""
+    """Give this process a `__main__` of its own."""
     main = types.ModuleType("__main__")
     main.__file__ = f"{_runtime_directory()}/bootstrap.py"
     sys.modules["__main__"] = main
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
-    sys.path_importer_cache.clear()
-    directory = _runtime_directory()
-    if directory != _HERE:
-        for module in list(sys.modules.values()):
-            _relocate(module, directory)
+
+
+def _relocate_modules(directory: str) -> None:
+    """Say of all modules of the client that they come from where sandboxes have them.
+
+    Done in the zygote: it touches every module, and what a fork touches is no longer shared.
+    """
+    for module in list(sys.modules.values()):
+        _relocate(module, directory)
 
 
 def _relocate(module: types.ModuleType, directory: str) -> None:
