@@ -79,7 +79,7 @@ def preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     _warm()
-    _relocate_modules(RUNTIME_DIRECTORY)
+    _relocate_modules(_runtime_directory())
     sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()
