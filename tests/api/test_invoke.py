@@ -283,3 +283,18 @@ def test_the_timings_of_a_cold_start_tell_its_phases_and_a_warm_one_has_none(lam
     with deploy_python(lambda_client, ECHO) as function:
         assert {"queue", "sandbox", "code", "init", "duration", "total"} <= set(function.invoke({}).timings)
         assert set(function.invoke({}).timings) == {"queue", "duration", "total"}
+
+
+def test_two_sandboxes_of_one_zygote_draw_different_numbers(lambda_client: Any) -> None:
+    source = """
+import os, random, secrets, ssl, tempfile, time, uuid
+DRAWN = [random.random(), str(uuid.uuid4()), str(uuid.uuid1()), secrets.token_hex(), ssl.RAND_bytes(8).hex(),
+         os.urandom(8).hex(), os.path.basename(tempfile.mktemp())]
+def handler(event, context):
+    time.sleep(1)
+    return DRAWN
+"""
+    with deploy_python(lambda_client, source, Timeout=30) as function, ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda _: function.invoke({}).value, range(4)))
+        for values in zip(*drawn, strict=True):
+            assert len(set(values)) == 4
