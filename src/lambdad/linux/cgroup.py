@@ -85,9 +85,13 @@ class CgroupTree:
         self.missing = tuple(controller for controller in CONTROLLERS if controller not in self._hierarchies)
 
     def create(self, name: str) -> Cgroup:
-        """A new group. Raises OSError."""
+        """A new group. Raises OSError, and then no part of it is left."""
         group = self._group(name)
-        group.make()
+        try:
+            group.make()
+        except OSError:
+            group.remove()
+            raise
         return group
 
     def existing(self) -> list[Cgroup]:

@@ -200,6 +200,14 @@ def test_a_delegated_group_of_version_2_is_used_instead_of_the_top(host: FakeHos
     assert [Path(path) for path in group.paths] == [own / "lambdad/name/cell"]
 
 
+def test_a_group_that_cannot_be_made_whole_is_not_left_in_parts(host: FakeHost) -> None:
+    tree, root = _version_1(host)
+    (root / "freezer/lambdad/name").rmdir()
+    with pytest.raises(FileNotFoundError):
+        tree.create("cell")
+    assert not list(root.glob("*/lambdad/name/cell"))
+
+
 def test_existing_groups_are_found_in_any_hierarchy(host: FakeHost) -> None:
     tree, root = _version_1(host)
     tree.create("cell-1")
