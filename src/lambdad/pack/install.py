@@ -55,9 +55,11 @@ DROPPED = (
     "etc/rc5.d", "etc/rc6.d", "etc/rcS.d", "etc/cron.d", "etc/cron.daily", "etc/cron.hourly", "etc/cron.weekly",
     "etc/logrotate.d", "etc/mtab", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/.pwd.lock",
     "srv", "etc/default", "etc/bash_completion.d", "etc/apparmor.d", "etc/ufw", "etc/ld.so.cache",
-    "run", "tmp", "dev", "proc", "sys", "root", "home",
+    "etc/machine-id", "var/lib/dbus", "etc/ssl/private", "run", "tmp", "dev", "proc", "sys", "root", "home",
 )  # fmt: skip
-"""What a layer never carries: documentation, other systems' integration, caches that embed times, dpkg's state."""
+"""What a layer never carries: documentation, other systems' integration, caches that embed times, dpkg's state, and
+what scripts make at random for one machine (its id, its keys): a secret, and other bytes in every build.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,11 @@ def differences(base: Base, tree: Path, owners: Mapping[str, str]) -> Installed:
         relative = origin.lstrip("/")
         if any(relative == dropped or relative.startswith(dropped + "/") for dropped in DROPPED):
             continue
-        if "/__pycache__" in origin or (relative.startswith("usr/share/doc/") and not _is_kept_doc(relative, mode)):
+        if (
+            "/__pycache__" in origin
+            or origin.startswith("/etc/ssh/ssh_host_")
+            or (relative.startswith("usr/share/doc/") and not _is_kept_doc(relative, mode))
+        ):
             continue
         old = base.rootfs / relative
         existed = os.path.lexists(old)

@@ -29,6 +29,10 @@ def upper(tmp_path):
         "usr/share/man/man1/git.1.gz": "x",
         "usr/lib/python3/__pycache__/x.pyc": "x",
         "etc/passwd": "root:x:0:0::/root:/bin/sh\ngit:x:1:1::/:/bin/sh\n",
+        "etc/machine-id": "cf297090af7e4d10aa7c066bfa2e135a",
+        "etc/ssl/private/ssl-cert-snakeoil.key": "secret",
+        "etc/ssh/ssh_config": "Host *",
+        "etc/ssh/ssh_host_rsa_key": "secret",
         "etc/ld.so.conf.d/git.conf": "/usr/lib/git-libs\n",
         "var/lib/dpkg/info/git.list": "/.\n/usr/bin/git\n/usr/lib/git-core\n/lib/x86_64-linux-gnu/libc.so.6\n",
     }.items():
@@ -67,6 +71,12 @@ def test_files_know_their_package_through_merged_usr_and_their_directory(base, u
     assert packages["/usr/bin/git"] == packages["/usr/lib/git-core/git-push"] == "git"
     assert packages["/usr/lib/x86_64-linux-gnu/libc.so.6"] == "git"
     assert packages["/usr/bin/git-link"] == ""
+
+
+def test_what_is_made_at_random_for_one_machine_is_never_carried(base, upper):
+    found = differences(base, upper, {})
+    assert not {path for path in found.owned if "machine-id" in path or "key" in path}
+    assert "/etc/ssh/ssh_config" in found.owned
 
 
 def test_more_directories_of_the_loader_are_noted(base, upper):
