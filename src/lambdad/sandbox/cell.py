@@ -79,7 +79,7 @@ class Cell:
         try:
             self._launch.send(orders, fds)
         except OSError as error:
-            self._started.set_exception(SandboxError(f"the prepared process did not take its orders: {error}"))
+            _refuse(self._started, SandboxError(f"the prepared process did not take its orders: {error}"))
         return self._started
 
     def hand_over(self) -> socket.socket:
@@ -176,12 +176,12 @@ class Cell:
         if word == b"error":
             kind, _, text = rest.decode(errors="replace").partition(" ")
             error = SandboxError(f"starting a cell failed: {text}") if kind == "-" else StartError(kind, text)
-            self._started.set_exception(error)
+            _refuse(self._started, error)
         elif not data and self._is_going:
             self._started.set_result(None)
         elif not data:
             how = self.exited.result().describe() if self.exited.done() else "reason unknown"
-            self._started.set_exception(SandboxError(f"the process ended before the function's program ran ({how})"))
+            _refuse(self._started, SandboxError(f"the process ended before the function's program ran ({how})"))
 
     def _on_init_ended(self) -> None:
         """Process 1 is gone, and with it, by the kernel, everything in its namespaces."""
@@ -224,8 +224,13 @@ class Cell:
     def _fail(self, text: str) -> None:
         for future in (self.ready, self._started):
             if future is not None and not future.done():
-                future.set_exception(SandboxError(text))
-                future.exception()  # whoever waits sees it; nobody has to
+                _refuse(future, SandboxError(text))
+
+
+def _refuse(future: asyncio.Future[None], error: SandboxError) -> None:
+    """Whoever waits sees it; nobody has to: the one who did may have been cancelled."""
+    future.set_exception(error)
+    future.exception()
 
 
 def _parse_exit(rest: bytes) -> ExitStatus:
