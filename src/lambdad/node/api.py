@@ -24,6 +24,7 @@ from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
 from lambdad.model.environment import Code
 from lambdad.model.errors import ApiError
+from lambdad.neighbours.service import Neighbours
 from lambdad.node.config import Config
 from lambdad.node.events import DELIVERY_THREADS, make_events
 from lambdad.node.http_app import HttpApp, Operation, Page
@@ -183,7 +184,15 @@ class _Node:
         operations = _operations(self._control.operations, config, self._clock)
         operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, config)
         app = HttpApp(
-            load_service(), frontend, urls, operations, pages, region=config.region, spawn=tasks.spawn, log=log
+            load_service(),
+            frontend,
+            urls,
+            operations,
+            pages,
+            neighbours=Neighbours(LogStore(paths.logs), config.region, tasks.spawn, log),
+            region=config.region,
+            spawn=tasks.spawn,
+            log=log,
         )
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
 

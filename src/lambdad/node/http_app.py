@@ -9,6 +9,7 @@ from typing import Any
 from lambdad.frontend.function_url import PATH_PREFIX, FunctionUrlFrontend, is_url_host
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.model.errors import ApiError, service_error
+from lambdad.neighbours.service import Neighbours
 from lambdad.telemetry.log import Logger
 from lambdad.wire.http import Request, Response
 from lambdad.wire.parse import parse_request
@@ -41,6 +42,7 @@ class HttpApp:
         operations: Mapping[str, Operation],
         pages: Mapping[str, Page],
         *,
+        neighbours: Neighbours,
         region: str,
         spawn: Spawn,
         log: Logger,
@@ -51,6 +53,7 @@ class HttpApp:
         self._urls = urls
         self._operations = operations
         self._pages = pages
+        self._neighbours = neighbours
         self._region = region
         self._spawn = spawn
         self._log = log
@@ -71,6 +74,8 @@ class HttpApp:
             return
         if path.startswith(NODE_PREFIX) or path == "/metrics":
             self._page(request, responder)
+            return
+        if path == "/" and self._neighbours.serve(request, responder):
             return
         self._spawn(self._control(request, responder))
 

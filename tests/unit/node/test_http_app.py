@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import not_found
+from lambdad.neighbours.service import Neighbours
 from lambdad.node.http_app import HttpApp
 from lambdad.telemetry.log import silent
+from lambdad.telemetry.log_store import LogStore
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
 from lambdad.wire.service import load_service
@@ -46,6 +49,7 @@ class World:
             self,  # type: ignore[arg-type]
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
             {"/metrics": self.page, "/_lambdad/code/": self.page},
+            neighbours=Neighbours(LogStore(Path("/nonexistent")), "us-east-1", self.spawn, silent()),
             region="us-east-1",
             spawn=self.spawn,
             log=silent(),
