@@ -19,6 +19,7 @@ from lambdad.sandbox.packets import PacketReader, packet_pair
 _PROGRAM = str(Path(init.__file__))
 _MAKING_MAX = 16
 """Cells under way at once: more would only make each of them slower."""
+_RETRY_DELAY_S = 0.02
 _REFILL_DELAY_S = 0.01
 """A cold start goes on after its cell was taken: making the next one waits until it has had the processor."""
 
@@ -95,7 +96,8 @@ class CellPool:
             try:
                 return await self._make_ready()
             except SandboxError:
-                # No function had a part in it: a launcher that has died is replaced by the second attempt.
+                # No function had a part in it: a launcher that has died is replaced by the second attempt, once heard of.
+                await asyncio.sleep(_RETRY_DELAY_S)
                 return await self._make_ready()
 
     def refill(self) -> None:
