@@ -96,7 +96,7 @@ class CellPool:
             try:
                 return await self._make_ready()
             except SandboxError:
-                # No function had a part in it: a launcher that has died is replaced by the second attempt, once heard of.
+                # No function had a part in it: a launcher that has died is replaced, once that is known.
                 await asyncio.sleep(_RETRY_DELAY_S)
                 return await self._make_ready()
 
