@@ -1,0 +1,5 @@
+import greeting
+
+
+def handler(event, context):
+    return {"text": greeting.greet(event.get("name", "world"))}

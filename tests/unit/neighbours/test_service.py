@@ -1,0 +1,65 @@
+"""Which neighbour a request is for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from lambdad.neighbours.service import Neighbours
+from lambdad.telemetry.log import silent
+from lambdad.telemetry.log_store import LogStore
+from lambdad.wire.http import Request, Response
+
+FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+class Answer:
+    gone = False
+
+    def __init__(self) -> None:
+        self.response: Response | None = None
+
+    def send(self, response: Response) -> None:
+        self.response = response
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(coroutine)
+
+
+def ask(directory: Path, headers: dict[str, str], body: bytes, path: str = "/") -> Response | None:
+    answer = Answer()
+    neighbours = Neighbours(LogStore(directory), "us-east-1", run, silent())
+    served = neighbours.serve(Request("POST", path, "", headers, body), answer)
+    assert served is (answer.response is not None)
+    return answer.response
+
+
+def test_the_caller_is_the_root_of_the_account(tmp_path: Path) -> None:
+    response = ask(tmp_path, FORM, b"Action=GetCallerIdentity&Version=2011-06-15")
+    assert response is not None
+    assert b"<Account>000000000000</Account>" in response.body
+
+
+def test_logs_are_chosen_by_the_target(tmp_path: Path) -> None:
+    response = ask(tmp_path, {"x-amz-target": "Logs_20140328.DescribeLogGroups"}, b"{}")
+    assert response is not None
+    assert (response.status, response.body) == (200, b'{"logGroups":[]}')
+    refused = ask(tmp_path, {"x-amz-target": "Logs_20140328.PutLogEvents"}, b"{}")
+    assert refused is not None
+    assert refused.status == 400
+    assert b"can be read, not written" in refused.body
+
+
+def test_everything_else_is_left_to_the_lambda_api(tmp_path: Path) -> None:
+    for headers, body, path in (
+        ({}, b"", "/"),
+        (FORM, b"Action=ListUsers", "/"),
+        (FORM, b"\xff", "/"),
+        (FORM, b"&".join([b"a=b"] * 100), "/"),
+        ({"x-amz-target": "DynamoDB_20120810.ListTables"}, b"{}", "/"),
+        ({"x-amz-target": "Logs_20140328.DescribeLogGroups"}, b"{}", "/2015-03-31/functions"),
+    ):
+        assert ask(tmp_path, headers, body, path) is None
