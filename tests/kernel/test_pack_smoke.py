@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.kernel.pack_oracle import why_no_sandbox
 from lambdad.pack.errors import PackError
 from lambdad.pack.smoke import ChrootRunner, SmokeResult
 from lambdad.pack.target import ENVIRONMENT
+from lambdad.testing.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 HOST = Path("/")
@@ -85,11 +87,18 @@ def test_output_is_bounded_and_its_end_is_kept():
     assert done.output.endswith("the end\n") and len(done.output) <= 64 * 1024
 
 
+def sleeping() -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"sleep\x004217" in path.read_bytes():
+                return True
+    return False
+
+
 def test_a_test_that_hangs_is_ended_with_all_its_children():
     with pytest.raises(PackError, match="did not end within"):
         ChrootRunner(timeout_s=1.0).run(HOST, (), "sleep 4217 & sleep 4217", ENVIRONMENT)
-    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not any(b"4217" in line for line in running)
+    wait_until(lambda: not sleeping(), "the children to be gone", 30)
 
 
 def test_no_mount_and_no_directory_is_left(layers):

@@ -484,6 +484,7 @@ def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict):
         launch.send(b"error - " + describe(error))
         os._exit(1)
     sys.dont_write_bytecode = False
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)  # the launcher may have been started without one
     gc.enable()
     return config["entry"].run
 
