@@ -10,14 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import queue
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from lambdad.chunks.codec import Salt
 from lambdad.chunks.interface import ChunkError
@@ -26,19 +22,16 @@ from lambdad.chunks.objects import DirectoryObjects
 from lambdad.chunks.origin import Origin, OriginStore
 from lambdad.chunks.roots import active_root
 from lambdad.chunks.upload import Uploaded, UploadPlan, iterate_in_thread, publish_manifest, upload_image
-from lambdad.image.build import BuildOptions, BuiltImage, Phase, Progress, build_image
+from lambdad.image.build import BuildOptions, BuiltImage, Phase, Progress
 from lambdad.image.credentials import Keychain
 from lambdad.image.errors import ImageError
 from lambdad.image.oci import Platform
+from lambdad.image.pieces import ImagePieces, format_for
 from lambdad.image.reference import parse_reference
 from lambdad.image.registry import RegistryOptions, RegistrySource
 from lambdad.model.clock import SystemClock
 
-PIECES_AHEAD = 8
-"""Pieces (1 MiB) of the image that may wait for the uploader."""
 PROGRESS_S = 0.5
-EROFS_ON_FILES = (6, 12)
-"""The first kernel that mounts EROFS straight from a file; older ones get ext4, for a loop device."""
 
 _PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
 
@@ -75,8 +68,13 @@ async def _build(order: BuildOrder) -> dict[str, object]:
     objects = DirectoryObjects(Path(order.origin))
     origin = Origin(objects, SystemClock())
     root = await active_root(objects, time.time())
-    image_format = _image_format()
-    pieces = _Pieces(order, image_format)
+    image_format = format_for(os.uname().release)
+    registry = RegistryOptions(keychain=Keychain(order.docker_config or None), spool=order.spool)
+    pieces = ImagePieces(
+        RegistrySource(parse_reference(order.uri), registry),
+        Platform(_PLATFORMS[order.architecture]),
+        BuildOptions(format=image_format, spool=order.spool, progress=_Teller().tell),
+    )
     plan = UploadPlan(
         salt=Salt(root.id),
         key=bytes.fromhex(order.key),
@@ -84,7 +82,7 @@ async def _build(order: BuildOrder) -> dict[str, object]:
         context=order.key_name,
         file_system=FileSystem[image_format.upper()],
     )
-    uploaded = await upload_image(_stream(pieces), OriginStore(origin, root.id), plan)
+    uploaded = await upload_image(iterate_in_thread(pieces), OriginStore(origin, root.id), plan)
     await publish_manifest(origin, root.id, uploaded)
     return _describe(order, pieces.built, uploaded)
 
@@ -105,50 +103,13 @@ def _describe(order: BuildOrder, built: BuiltImage, uploaded: Uploaded) -> dict[
     }
 
 
-def _image_format() -> Literal["erofs", "ext4"]:
-    release = os.uname().release.split(".")
-    return "erofs" if (int(release[0]), int(release[1])) >= EROFS_ON_FILES else "ext4"
+class _Teller:
+    """Tells of progress, now and then."""
 
-
-class _Pieces:
-    """The image writer turned inside out: it runs in a thread, and its pieces are iterated here."""
-
-    def __init__(self, order: BuildOrder, image_format: Literal["erofs", "ext4"]) -> None:
-        self._order = order
-        self._format = image_format
-        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(PIECES_AHEAD)
+    def __init__(self) -> None:
         self._told_at = 0.0
-        self._built: BuiltImage | None = None
 
-    @property
-    def built(self) -> BuiltImage:
-        """What was built, once every piece has been taken."""
-        assert self._built is not None
-        return self._built
-
-    def __iter__(self) -> Iterator[bytes]:
-        threading.Thread(target=self._run, daemon=True).start()
-        while (piece := self._queue.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-
-    def write(self, data: memoryview, /) -> None:
-        """Called by the image writer."""
-        self._queue.put(bytes(data))
-
-    def _run(self) -> None:
-        order = self._order
-        keychain = Keychain(order.docker_config or None)
-        source = RegistrySource(parse_reference(order.uri), RegistryOptions(keychain=keychain, spool=order.spool))
-        options = BuildOptions(format=self._format, spool=order.spool, progress=self._progress)
-        try:
-            self._built = build_image(source, Platform(_PLATFORMS[order.architecture]), self, options)
-            self._queue.put(None)
-        except BaseException as error:
-            self._queue.put(error)
-
-    def _progress(self, progress: Progress) -> None:
+    def tell(self, progress: Progress) -> None:
         now = time.monotonic()
         if now - self._told_at < PROGRESS_S:
             return
@@ -159,11 +120,6 @@ class _Pieces:
             case Phase.WRITE:
                 text = f"Writing the image: {progress.done * 100 // max(progress.total, 1)} %."
         _tell({"progress": text})
-
-
-async def _stream(pieces: _Pieces) -> AsyncIterator[bytes]:
-    async for piece in iterate_in_thread(pieces):
-        yield piece
 
 
 def _tell(message: dict[str, object]) -> None:

@@ -1,0 +1,254 @@
+"""`lambdad image`: container images as deduplicated, encrypted chunks in a store of one's own. Needs no server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lambdad.block.interface import BlockError
+from lambdad.chunks.gc import describe
+from lambdad.chunks.interface import ChunkError
+from lambdad.chunks.keys import KeyUnavailable
+from lambdad.chunks.manifest import ManifestInvalid
+from lambdad.chunks.objects import ObjectMissing
+from lambdad.cli.errors import CliError
+from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_chunks
+from lambdad.cli.image_pull import parse_platform, pull_image
+from lambdad.cli.image_store import ImageStore
+from lambdad.cli.image_usage import Chunks, amount, chunks_of, compare, together, usage
+from lambdad.cli.output import note, print_json, print_line, print_table, progress, size
+from lambdad.image.errors import ImageError
+from lambdad.node.config import default_data_dir
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Pull, inspect, mount and serve container images.")
+
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", metavar="DIR", help="Where images are kept. Default: the data directory's.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of an image, as `ls` shows it.")]
+
+
+@contextlib.contextmanager
+def opened(directory: Path | None) -> Iterator[ImageStore]:
+    """The store for one command; what goes wrong inside is one line for the person."""
+    try:
+        yield ImageStore(directory or default_data_dir() / "images-cli")
+    except (ImageError, ChunkError, ManifestInvalid, KeyUnavailable, ObjectMissing, BlockError) as error:
+        raise CliError(str(error)) from error
+    except OSError as error:
+        raise CliError(f"{error.strerror or error}: {error.filename or 'while working on the image'}") from error
+
+
+@app.command()
+def pull(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="An image of a registry, or oci-layout:DIR, oci-archive:FILE, docker-archive:FILE (each with :TAG), "
+            "dir:DIR."
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="What to call it. Default: as the source.")] = "",
+    platform: Annotated[str, typer.Option(help="Such as linux/arm64. Default: this machine's.")] = "",
+    file_system: Annotated[
+        Literal["erofs", "ext4"] | None, typer.Option("--format", help="Default: what this kernel mounts best.")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add an image to the store: flattened, cut into chunks, each chunk kept once."""
+    with opened(store) as images, images.reading():
+        called, record, uploaded = asyncio.run(pull_image(images, source, name, parse_platform(platform), file_system))
+    counts = uploaded.counts
+    if as_json:
+        print_json({"name": called, **asdict(record), "counts": asdict(counts)})
+        return
+    print_line(
+        f"{called}: {size(record.size)} of {record.format}, {record.files:,} files, {counts.chunks:,} chunks, "
+        f"{counts.sent_chunks:,} of them new ({size(counts.sent)})"
+    )
+
+
+@app.command()
+def ls(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List the images of the store, and what each shares with the others."""
+    with opened(store) as images, images.reading():
+        records = images.records()
+        found = usage(asyncio.run(_chunks(images, list(records))))
+    if as_json:
+        print_json([{"name": name, **asdict(record), **asdict(found[name])} for name, record in records.items()])
+        return
+    if not records:
+        note(f"no images in {images.directory}: `lambdad image pull` adds one")
+        return
+    rows = [
+        (
+            name,
+            size(record.size),
+            record.format,
+            f"{found[name].total.chunks:,}",
+            size(found[name].unique.size),
+            size(found[name].shared.size),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(record.pulled)),
+        )
+        for name, record in records.items()
+    ]
+    print_table(("Image", "Size", "Format", "Chunks", "Unique", "Shared", "Pulled"), rows)
+
+
+@app.command()
+def inspect(name: NameArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show what an image says of itself, its layers, its size and its chunks."""
+    with opened(store) as images, images.reading():
+        record = images.record(name)
+        manifest = asyncio.run(images.manifest(name))
+    total = amount(chunks_of(manifest))
+    facts: dict[str, Any] = {
+        "name": name,
+        **asdict(record),
+        "chunk_size": manifest.shape.chunk_size,
+        "positions": manifest.shape.positions,
+        "zero_positions": manifest.shape.positions - manifest.index.count,
+        "chunks": total.chunks,
+        "stored": total.size,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    rows = []
+    for key, value in facts.items():
+        rows += [(key.replace("_", " "), text) for text in _texts(key, value)]
+    print_table(("", ""), rows)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="Name of an image.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Name of another.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many chunks and bytes two images share, and what each has alone."""
+    with opened(store) as images, images.reading():
+        chunks = asyncio.run(_chunks(images, [first, second]))
+    found = compare(chunks[first], chunks[second])
+    if as_json:
+        print_json({"first": first, "second": second, **asdict(found)})
+        return
+    rows = [
+        (label, f"{part.chunks:,}", size(part.size))
+        for label, part in (
+            ("in both", found.both),
+            (f"only in {first}", found.only_first),
+            (f"only in {second}", found.only_second),
+        )
+    ]
+    print_table(("", "Chunks", "Bytes"), rows)
+
+
+@app.command()
+def verify(name: NameArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Read every chunk of an image and check it. Status 1 if one is damaged or missing."""
+    with opened(store) as images, images.reading(), progress(f"verifying {name}"):
+        checked, broken = asyncio.run(verify_chunks(images, name))
+    if as_json:
+        print_json({"name": name, "checked": asdict(checked), "broken": broken})
+    else:
+        for text in broken:
+            print_line(text)
+        print_line(f"{name}: {checked.chunks:,} chunks, {size(checked.size)} checked, {len(broken)} broken")
+    if broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def dedup(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all images.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what images cost together: unique and shared bytes of each."""
+    with opened(store) as images, images.reading():
+        chunks = asyncio.run(_chunks(images, names or list(images.records())))
+    found = usage(chunks)
+    once, apart = together(chunks), sum(part.total.size for part in found.values())
+    if as_json:
+        images_found = {name: asdict(part) for name, part in found.items()}
+        print_json({"images": images_found, "together": asdict(once), "apart": apart})
+        return
+    rows = [
+        (
+            name,
+            *(text for one in (part.total, part.unique, part.shared) for text in (f"{one.chunks:,}", size(one.size))),
+        )
+        for name, part in found.items()
+    ]
+    print_table(("Image", "Chunks", "Bytes", "Unique", "Bytes", "Shared", "Bytes"), rows)
+    saved = 100 * (1 - once.size / apart) if apart else 0.0
+    print_line(f"together {size(once.size)} in {once.chunks:,} chunks; apart {size(apart)}: {saved:.1f} % saved")
+
+
+@app.command()
+def rm(name: NameArgument, store: StoreOption = None) -> None:
+    """Forget an image. Its chunks stay until `gc`."""
+    with opened(store) as images, images.reading():
+        images.remove(name)
+    note(f"{name} is forgotten; `lambdad image gc --yes` frees what only it used")
+
+
+@app.command()
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only printed.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Free what no image of the store needs: plan, print, and with --yes execute."""
+    with opened(store) as images, images.collecting():
+        collection = asyncio.run(plan_local_collection(images, time.time()))
+        lines = [describe(step) for step in collection.steps]
+        if not as_json:
+            for line in lines:
+                print_line(line)
+        before = stored_bytes(images)
+        if yes:
+            asyncio.run(collection.execute())
+        after = stored_bytes(images)
+    if as_json:
+        print_json({"steps": lines, "executed": yes, "before": before, "after": after})
+    elif not lines:
+        note(f"nothing to free: every chunk of {size(before)} is in use")
+    elif yes:
+        print_line(f"{size(before)} before, {size(after)} after")
+    else:
+        note("nothing was done: --yes executes the plan")
+
+
+async def _chunks(images: ImageStore, names: Sequence[str]) -> dict[str, Chunks]:
+    return {name: chunks_of(await images.manifest(name)) for name in names}
+
+
+def _texts(key: str, value: Any) -> list[str]:
+    """A fact in lines for people; none for one that is empty."""
+    match value:
+        case dict():
+            return [f"{name}={text}" for name, text in value.items()]
+        case tuple() if key in ("entry_point", "command"):
+            return [" ".join(value)] if value else []
+        case tuple():
+            return list(value)
+        case int() if key in ("size", "content", "stored", "chunk_size"):
+            return [f"{size(value)} ({value:,})"]
+        case int():
+            return [f"{value:,}"]
+        case float():
+            return [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))]
+        case _:
+            return [str(value)] if value else []
