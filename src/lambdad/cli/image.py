@@ -20,7 +20,9 @@ from lambdad.chunks.manifest import ManifestInvalid
 from lambdad.chunks.objects import ObjectMissing
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_chunks
+from lambdad.cli.image_heat import draw_heat
 from lambdad.cli.image_pull import parse_platform, pull_image
+from lambdad.cli.image_serving import load_trace, mount_until_interrupted, serve_until_interrupted
 from lambdad.cli.image_store import ImageStore
 from lambdad.cli.image_usage import Chunks, amount, chunks_of, compare, together, usage
 from lambdad.cli.output import note, print_json, print_line, print_table, progress, size
@@ -44,7 +46,8 @@ def opened(directory: Path | None) -> Iterator[ImageStore]:
     except (ImageError, ChunkError, ManifestInvalid, KeyUnavailable, ObjectMissing, BlockError) as error:
         raise CliError(str(error)) from error
     except OSError as error:
-        raise CliError(f"{error.strerror or error}: {error.filename or 'while working on the image'}") from error
+        reason = error.strerror or str(error)
+        raise CliError(f"{reason}: {error.filename}" if error.filename else reason) from error
 
 
 @app.command()
@@ -194,6 +197,56 @@ def dedup(
     print_table(("Image", "Chunks", "Bytes", "Unique", "Bytes", "Shared", "Bytes"), rows)
     saved = 100 * (1 - once.size / apart) if apart else 0.0
     print_line(f"together {size(once.size)} in {once.chunks:,} chunks; apart {size(apart)}: {saved:.1f} % saved")
+
+
+@app.command()
+def mount(
+    name: NameArgument,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="An empty directory.")],
+    store: StoreOption = None,
+) -> None:
+    """Browse an image as a directory until Ctrl-C. Needs root."""
+    with opened(store) as images, images.reading():
+        asyncio.run(
+            mount_until_interrupted(
+                images, name, directory.absolute(), lambda: note(f"{name} is at {directory}; Ctrl-C ends it")
+            )
+        )
+
+
+@app.command()
+def serve(
+    name: NameArgument,
+    nbd: Annotated[bool, typer.Option("--nbd", help="As a network block device: the only way so far.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 takes a free one.")] = 10809,
+    socket: Annotated[Path | None, typer.Option(metavar="PATH", help="A Unix socket instead of a port.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Serve an image as a read-only disk until Ctrl-C; prints the URI for `nbdinfo`, `nbdcopy` or QEMU."""
+    if not nbd:
+        raise CliError("say how to serve it: --nbd")
+    with opened(store) as images, images.reading():
+        path = None if socket is None else socket.absolute()
+        asyncio.run(serve_until_interrupted(images, name, port, path, print_line))
+
+
+@app.command()
+def heat(
+    name: NameArgument,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: standard output.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Draw which chunks the recorded start read, and when, as an SVG."""
+    with opened(store) as images, images.reading():
+        trace = asyncio.run(load_trace(images, name))
+        if not trace:
+            raise CliError(f"no start of {name} was recorded: read from it with `mount` or `serve` first")
+        picture = draw_heat(name, asyncio.run(images.manifest(name)), trace)
+        if output is None:
+            print_line(picture.rstrip())
+        else:
+            output.write_text(picture)
+            note(f"{output}: {len(trace)} chunks read")
 
 
 @app.command()
