@@ -18,6 +18,7 @@ import orjson
 
 from lambdad.frontend.invoke import ErrorWriter, Observer, Resolver, Runner, Target
 from lambdad.frontend.trace import new_trace_id
+from lambdad.frontend.url_stream import UrlStream
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError, too_large
@@ -110,10 +111,12 @@ class FunctionUrlFrontend:
         caller = _caller(call)
         target = self._resolve(call, alias)
         event = build_event(call.request, _context(call, caller), now=self._clock.time())
-        invocation = Invocation(
-            request_id=call.request_id, payload=event, invoked_arn=target.invoked_arn, trace_id=call.trace_id
-        )
+        if call.url.invoke_mode == "RESPONSE_STREAM":
+            self._run_streaming(call, target, event, responder)
+        else:
+            self._run_buffered(call, target, event, responder)
 
+    def _run_buffered(self, call: _Call, target: Target, event: bytes, responder: Responder) -> None:
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
             if isinstance(outcome, ApiError):
                 self._reject(call, outcome, responder)
@@ -125,8 +128,34 @@ class FunctionUrlFrontend:
             responder.send(_complete(call, response))
             self._observe(ticket, outcome)
 
-        ticket = Ticket(target.spec, invocation, target.reserved_concurrency, self._clock.monotonic(), done)
-        self._runner.submit(ticket)
+        invocation = Invocation(
+            request_id=call.request_id, payload=event, invoked_arn=target.invoked_arn, trace_id=call.trace_id
+        )
+        now = self._clock.monotonic()
+        self._runner.submit(Ticket(target.spec, invocation, target.reserved_concurrency, now, done))
+
+    def _run_streaming(self, call: _Call, target: Target, event: bytes, responder: Responder) -> None:
+        stream = UrlStream(call.request_id, responder, lambda response: _complete(call, response))
+
+        def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
+            if isinstance(outcome, InvocationResult):
+                stream.complete(outcome)
+                self._observe(ticket, outcome)
+            elif stream.is_open:
+                self._observer.rejected(call.namespace, call.function, outcome)
+                stream.break_off()
+            else:
+                self._reject(call, outcome, responder)
+
+        invocation = Invocation(
+            request_id=call.request_id,
+            payload=event,
+            invoked_arn=target.invoked_arn,
+            trace_id=call.trace_id,
+            streaming=True,
+        )
+        now = self._clock.monotonic()
+        self._runner.submit(Ticket(target.spec, invocation, target.reserved_concurrency, now, done, stream))
 
     def _resolve(self, call: _Call, alias: str | None) -> Target:
         if call.request.overflow or len(call.request.body) > PAYLOAD_SYNC_MAX:

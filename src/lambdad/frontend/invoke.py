@@ -115,7 +115,7 @@ class InvokeFrontend:
     def invoke(self, request: Request, namespace: Namespace, label: str, request_id: str, responder: Responder) -> None:
         """Answer one request. label: the function name as it stands in the path, percent-encoded."""
         name = unquote(label) if "%" in label else label
-        call = Call(namespace, request_id, name, _qualifier(request.query) if request.query else None)
+        call = Call(namespace, request_id, name, read_qualifier(request.query) if request.query else None)
         try:
             self._dispatch(request, call, responder)
         except ApiError as error:
@@ -134,13 +134,13 @@ class InvokeFrontend:
         if kind == "DryRun":
             responder.send(Response(204, [("x-amzn-RequestId", call.request_id)]))
             return
-        payload = _payload(request, PAYLOAD_ASYNC_MAX if kind == "Event" else PAYLOAD_SYNC_MAX)
+        payload = read_payload(request, PAYLOAD_ASYNC_MAX if kind == "Event" else PAYLOAD_SYNC_MAX)
         trace_id = headers.get("x-amzn-trace-id") or new_trace_id(self._clock.time())
         invocation = Invocation(
             request_id=call.request_id,
             payload=payload,
             invoked_arn=target.invoked_arn,
-            client_context=_client_context(headers.get("x-amz-client-context")),
+            client_context=read_client_context(headers.get("x-amz-client-context")),
             trace_id=trace_id,
             tail=headers.get("x-amz-log-type") == "Tail" and kind == "RequestResponse",
         )
@@ -198,7 +198,8 @@ def _response(
     return Response(200, headers, result.payload)
 
 
-def _qualifier(query: str) -> str | None:
+def read_qualifier(query: str) -> str | None:
+    """The parameter `Qualifier` of a query string; None without one."""
     for pair in query.split("&"):
         key, _, value = pair.partition("=")
         if key == "Qualifier":
@@ -206,7 +207,8 @@ def _qualifier(query: str) -> str | None:
     return None
 
 
-def _payload(request: Request, limit: int) -> bytes:
+def read_payload(request: Request, limit: int) -> bytes:
+    """The event of a request, `{}` for none. limit: bytes. Raises `ApiError` 400 and 413."""
     body = request.body
     if request.overflow or len(body) > limit:
         raise too_large(f"Request must be smaller than {limit} bytes for the InvokeFunction operation")
@@ -221,7 +223,8 @@ def _payload(request: Request, limit: int) -> bytes:
     return body
 
 
-def _client_context(header: str | None) -> str | None:
+def read_client_context(header: str | None) -> str | None:
+    """The client context as JSON text. Raises `ApiError` 400."""
     if not header:
         return None
     if len(header) > CLIENT_CONTEXT_MAX:

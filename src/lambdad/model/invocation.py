@@ -21,6 +21,8 @@ class Invocation:
     trace_id: str = ""
     tail: bool = False
     """Whether the caller wants the last 4 KiB of the log."""
+    streaming: bool = False
+    """Whether the caller takes the response in pieces, if the function gives it so; else they are collected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

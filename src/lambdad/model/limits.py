@@ -26,6 +26,8 @@ PAYLOAD_SYNC_MAX = 6 * MEGABYTE
 """Request payload of a RequestResponse invoke."""
 PAYLOAD_RESPONSE_MAX = 6 * MEGABYTE + 100
 """Response payload: AWS reports 6,291,556 bytes as the limit."""
+STREAM_RESPONSE_MAX = 200 * MEGABYTE
+"""All pieces of a streamed response."""
 PAYLOAD_ASYNC_MAX = 1 * MEGABYTE
 CLIENT_CONTEXT_MAX = 3_583
 

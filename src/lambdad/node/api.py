@@ -20,6 +20,7 @@ from lambdad.events.service import EventService
 from lambdad.frontend.function_url import FunctionUrlFrontend
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.frontend.invoke_async import invoke_async
+from lambdad.frontend.stream import StreamFrontend
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
 from lambdad.model.environment import Code
@@ -169,10 +170,9 @@ class _Node:
         self._events = make_events(
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
         )
-        frontend = InvokeFrontend(
-            self._catalogue, self._placement, observer, serialize_error, self._clock, acceptor=self._events
-        )
-        urls = FunctionUrlFrontend(self._catalogue, self._placement, observer, serialize_error, self._clock)
+        shared = (self._catalogue, self._placement, observer, serialize_error, self._clock)
+        frontend = InvokeFrontend(*shared, acceptor=self._events)
+        streams, urls = StreamFrontend(*shared), FunctionUrlFrontend(*shared)
         pages: dict[str, Page] = {
             "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
             "/_lambdad/health": HealthPage(self._runtimes.describe),
@@ -186,6 +186,7 @@ class _Node:
         app = HttpApp(
             load_service(),
             frontend,
+            streams,
             urls,
             operations,
             pages,

@@ -8,6 +8,7 @@ from typing import Any
 
 from lambdad.frontend.function_url import PATH_PREFIX, FunctionUrlFrontend, is_url_host
 from lambdad.frontend.invoke import InvokeFrontend
+from lambdad.frontend.stream import StreamFrontend
 from lambdad.model.errors import ApiError, service_error
 from lambdad.neighbours.service import Neighbours
 from lambdad.telemetry.log import Logger
@@ -22,6 +23,8 @@ from lambdad.wire.validate import validate_request
 
 _FUNCTIONS = "/2015-03-31/functions/"
 _INVOCATIONS = "/invocations"
+_STREAMING_FUNCTIONS = "/2021-11-15/functions/"
+_STREAMING_INVOCATIONS = "/response-streaming-invocations"
 NODE_PREFIX = "/_lambdad/"
 
 Operation = Callable[[Request, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -38,6 +41,7 @@ class HttpApp:
         self,
         service: LambdaService,
         frontend: InvokeFrontend,
+        streams: StreamFrontend,
         urls: FunctionUrlFrontend,
         operations: Mapping[str, Operation],
         pages: Mapping[str, Page],
@@ -50,6 +54,7 @@ class HttpApp:
         self._service = service
         self._router = Router(service)
         self._frontend = frontend
+        self._streams = streams
         self._urls = urls
         self._operations = operations
         self._pages = pages
@@ -68,6 +73,12 @@ class HttpApp:
             if label and "/" not in label:
                 namespace = namespace_of(request.headers, request.query, self._region)
                 self._frontend.invoke(request, namespace, label, str(uuid.uuid4()), responder)
+                return
+        if path.startswith(_STREAMING_FUNCTIONS) and path.endswith(_STREAMING_INVOCATIONS) and request.method == "POST":
+            label = path[len(_STREAMING_FUNCTIONS) : -len(_STREAMING_INVOCATIONS)]
+            if label and "/" not in label:
+                namespace = namespace_of(request.headers, request.query, self._region)
+                self._streams.invoke(request, namespace, label, str(uuid.uuid4()), responder)
                 return
         if path.startswith(PATH_PREFIX):
             self._urls.serve_path(request, str(uuid.uuid4()), responder)

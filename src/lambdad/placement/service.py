@@ -10,7 +10,7 @@ from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.placement.state import Assign, Effect, PlacementState, Reject, Start, Stop
-from lambdad.worker.interface import SandboxGone, StartFailed, WorkerPort, WorkerUnavailable
+from lambdad.worker.interface import SandboxGone, StartFailed, StreamSink, WorkerPort, WorkerUnavailable
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine in a task that somebody awaits."""
@@ -19,10 +19,11 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 class Ticket:
     """One request on its way: what to run, and who wants the answer.
 
-    timings: milliseconds by phase; `queue` is the time that the request waited beyond the phases of its cold start.
+    sink: takes a streamed response, see `WorkerPort.invoke`. timings: milliseconds by phase; `queue` is the time that
+    the request waited beyond the phases of its cold start.
     """
 
-    __slots__ = ("_done", "arrived", "attempts", "invocation", "reserved", "spec", "timings")
+    __slots__ = ("_done", "arrived", "attempts", "invocation", "reserved", "sink", "spec", "timings")
 
     def __init__(
         self,
@@ -31,11 +32,13 @@ class Ticket:
         reserved: int | None,
         arrived: float,
         done: Callable[[Ticket, InvocationResult | ApiError], None],
+        sink: StreamSink | None = None,
     ) -> None:
         self.spec = spec
         self.invocation = invocation
         self.reserved = reserved
         self.arrived = arrived
+        self.sink = sink
         self.attempts = 0
         self.timings: dict[str, float] = {}
         self._done = done
@@ -101,7 +104,7 @@ class Placement:
             else:
                 ticket.settle(_worker_lost())
 
-        self._worker.invoke(environment, ticket.invocation, done)
+        self._worker.invoke(environment, ticket.invocation, done, ticket.sink)
 
     async def _start(self, environment: str, spec: EnvironmentSpec) -> None:
         try:

@@ -7,13 +7,18 @@ Source: "Using the Lambda runtime API", AWS Lambda Developer Guide; texts as in 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from collections.abc import Mapping
 from typing import Protocol
+
+import orjson
 
 from lambdad.model.invocation import Invocation
 from lambdad.model.limits import PAYLOAD_RESPONSE_MAX
 from lambdad.runtime_api.state import Call, IllegalTransition, RuntimeState, State, UnknownRequest
-from lambdad.wire.http import Request, Response
+from lambdad.wire.http import BodyFlow, BodyReader, Request, Response
 from lambdad.wire.server import Responder, ServerLimits
 
 LIMITS = ServerLimits(
@@ -30,6 +35,8 @@ _ACCEPTED = Response(202, [_JSON], b'{"status":"OK"}\n')
 _PREFIX = "/2018-06-01/runtime/"
 _INVOCATION = "/2018-06-01/runtime/invocation/"
 _NEXT = "/2018-06-01/runtime/invocation/next"
+_MODE = "lambda-runtime-function-response-mode"
+_STREAM_TYPE = "application/octet-stream"
 _ERROR_TYPE = re.compile(r"(?:Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 
@@ -47,6 +54,22 @@ class RuntimeEvents(Protocol):
     def errored(self, payload: bytes, error_type: str) -> None: ...
 
     def response_too_large(self, size: int) -> None: ...
+
+    def stream_opened(self, content_type: str, flow: BodyFlow) -> None:
+        """A response begins that comes in pieces. flow: holds the function back."""
+        ...
+
+    def stream_data(self, piece: bytes) -> None: ...
+
+    def stream_ended(self) -> None: ...
+
+    def stream_failed(self, payload: bytes, error_type: str) -> None:
+        """The function failed in the middle of its response. payload: its error object as JSON text."""
+        ...
+
+    def stream_cut(self) -> None:
+        """The response broke off: no end, no error."""
+        ...
 
 
 class RuntimeApi:
@@ -85,6 +108,21 @@ class RuntimeApi:
         except IllegalTransition as error:
             responder.send(_refusal(403, "InvalidStateTransition", str(error)))
 
+    def open_body(self, request: Request, responder: Responder, flow: BodyFlow) -> BodyReader | None:
+        """The `BodyOpener` of the server: takes streamed responses; whatever is wrong is left to `handle` to refuse."""
+        path = request.path
+        if _mode(request) != "streaming" or request.method != "POST" or not path.startswith(_INVOCATION):
+            return None
+        request_id, _, action = path[len(_INVOCATION) :].partition("/")
+        if action != "response":
+            return None
+        try:
+            self._state.call(Call.STREAM, request_id)
+        except (UnknownRequest, IllegalTransition):
+            return None
+        self._events.stream_opened(request.headers.get("content-type") or _STREAM_TYPE, flow)
+        return _StreamedResponse(self._events, self._state, responder)
+
     def _route(self, request: Request, responder: Responder) -> None:
         path, method = request.path, request.method
         if method == "GET" and path == _NEXT:
@@ -116,6 +154,9 @@ class RuntimeApi:
             self._events.ready()
 
     def _response(self, request_id: str, request: Request, responder: Responder) -> None:
+        if _MODE in request.headers and _mode(request) not in ("buffered", "streaming"):
+            responder.send(_refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode"))
+            return
         self._state.call(Call.RESPONSE, request_id)
         if request.overflow:
             text = f"Exceeded maximum allowed payload size ({PAYLOAD_RESPONSE_MAX} bytes)."
@@ -134,6 +175,46 @@ class RuntimeApi:
         self._state.call(Call.INIT_ERROR)
         responder.send(_ACCEPTED)
         self._events.init_failed(request.body, _error_type(request, "Runtime.Unknown"))
+
+
+class _StreamedResponse:
+    """The body of one `response` that comes in pieces."""
+
+    __slots__ = ("_events", "_responder", "_state")
+
+    def __init__(self, events: RuntimeEvents, state: RuntimeState, responder: Responder) -> None:
+        self._events = events
+        self._state = state
+        self._responder = responder
+
+    def data(self, piece: bytes) -> None:
+        self._events.stream_data(piece)
+
+    def end(self, trailers: Mapping[str, str]) -> None:
+        self._state.finish()
+        error_type = trailers.get("lambda-runtime-function-error-type")
+        if error_type is None:
+            self._events.stream_ended()  # first: a caller waits for it
+        else:
+            named = error_type if _ERROR_TYPE.fullmatch(error_type) else "Function.Unknown"
+            self._events.stream_failed(_error_body(error_type, trailers), named)
+        self._responder.send(_ACCEPTED)
+
+    def cut(self) -> None:
+        self._events.stream_cut()
+
+
+def _mode(request: Request) -> str:
+    return request.headers.get(_MODE, "").lower()
+
+
+def _error_body(error_type: str, trailers: Mapping[str, str]) -> bytes:
+    """The error object of a response that failed midway; one made from its type if the runtime sent none."""
+    try:
+        body = base64.b64decode(trailers.get("lambda-runtime-function-error-body", ""), validate=True)
+    except (binascii.Error, ValueError):
+        body = b""
+    return body or orjson.dumps({"errorType": error_type, "errorMessage": "The function failed while it responded"})
 
 
 def _invocation_headers(invocation: Invocation, deadline_ms: int) -> list[tuple[str, str]]:

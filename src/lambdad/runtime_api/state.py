@@ -6,7 +6,8 @@ with 403 and changes nothing.
 Theory of operation. A runtime process starts in STARTED. Its first `next` ends the init phase and makes it READY;
 `init/error` instead makes it FAILED. The platform hands over an invocation (`delivered`), and it is RUNNING until it
 posts a response or an error for that invocation's id. Then it has ANSWERED, and its following `next` makes it READY
-again. A READY runtime may repeat `next`: it lost its connection.
+again. A response that it streams makes it RESPONDING first, until the last byte (`finish`). A READY runtime may repeat
+`next`: it lost its connection.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ class State(Enum):
     STARTED = "Started"
     READY = "Ready"
     RUNNING = "Running"
+    RESPONDING = "ResponseStreaming"
     ANSWERED = "ResponseSent"
     FAILED = "InitError"
 
@@ -25,6 +27,7 @@ class State(Enum):
 class Call(Enum):
     NEXT = "Ready"
     RESPONSE = "InvocationResponse"
+    STREAM = "InvocationStreamingResponse"
     ERROR = "InvocationErrorResponse"
     INIT_ERROR = "InitError"
 
@@ -35,6 +38,7 @@ TRANSITIONS: dict[tuple[State, Call], State] = {
     (State.READY, Call.NEXT): State.READY,
     (State.RUNNING, Call.RESPONSE): State.ANSWERED,
     (State.RUNNING, Call.ERROR): State.ANSWERED,
+    (State.RUNNING, Call.STREAM): State.RESPONDING,
     (State.ANSWERED, Call.NEXT): State.READY,
 }
 
@@ -63,7 +67,7 @@ class RuntimeState:
         self.request_id: str | None = None
 
     def call(self, call: Call, request_id: str | None = None) -> None:
-        """Take a call of the runtime, or raise and change nothing. `request_id` belongs to RESPONSE and ERROR."""
+        """Take a call of the runtime, or raise and change nothing. `request_id` belongs to answers."""
         if call in _ANSWERS and (request_id != self.request_id or self.request_id is None):
             raise UnknownRequest(request_id)
         following = TRANSITIONS.get((self.state, call))
@@ -77,5 +81,10 @@ class RuntimeState:
         self.state = State.RUNNING
         self.request_id = request_id
 
+    def finish(self) -> None:
+        """The last byte of a streamed response has come."""
+        assert self.state is State.RESPONDING, self.state
+        self.state = State.ANSWERED
 
-_ANSWERS = frozenset({Call.RESPONSE, Call.ERROR})
+
+_ANSWERS = frozenset({Call.RESPONSE, Call.STREAM, Call.ERROR})

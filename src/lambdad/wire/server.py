@@ -2,9 +2,11 @@
 
 One protocol object for each connection, parsed by httptools. The handler is called with each complete request and a
 `Responder`; it answers now or later, from any callback, once. That keeps tasks and awaits off the hot path. Requests
-that a client pipelines are handled one after the other. Every connection has limits: size of the headers, size of the
-body, time to send a request, time to stay idle, and reading stops while an answer is outstanding and the next request
-has arrived.
+that a client pipelines are handled one after the other. A server may also have a `BodyOpener`: it is asked when the
+headers of a request are there, and may take the body in pieces; it, not the handler, then answers.
+
+Every connection has limits: size of the headers, size of the body, time to send a request, time to stay idle, and
+reading stops while an answer is outstanding and the next request has arrived.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from lambdad.wire.http import Request, Response
+from lambdad.wire.http import BodyFlow, BodyReader, BodySource, Request, Response
 
 
 class Responder(Protocol):
@@ -36,6 +38,8 @@ class Responder(Protocol):
 
 
 Handler = Callable[[Request, Responder], None]
+BodyOpener = Callable[[Request, Responder, BodyFlow], BodyReader | None]
+"""Takes a request's body in pieces, or leaves it (None) to be collected for the handler. The request has no body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +68,15 @@ _BODYLESS = frozenset({204, 304})
 class HttpServer:
     """Connections of one listening socket. `sweep` must be called about once a second by whoever owns the server."""
 
-    def __init__(self, handler: Handler, limits: ServerLimits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: ServerLimits,
+        loop: asyncio.AbstractEventLoop,
+        open_body: BodyOpener | None = None,
+    ) -> None:
         self.handler = handler
+        self.open_body = open_body
         self.limits = limits
         self.loop = loop
         self.connections: set[_Connection] = set()
@@ -107,8 +118,10 @@ class _Connection(asyncio.Protocol):
         "_paused",
         "_peer",
         "_queue",
+        "_reader",
         "_received",
         "_since",
+        "_source",
         "_stream",
         "_transport",
         "_url",
@@ -127,6 +140,8 @@ class _Connection(asyncio.Protocol):
         self._bodyless = False
         self._peer = ""
         self._since = server.loop.time()
+        self._reader: BodyReader | None = None
+        self._source: BodySource | None = None
         self._stream: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -159,6 +174,7 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
         if self._stream is not None:
             self._stream.cancel()
+        self._cut()
 
     def data_received(self, data: bytes) -> None:
         if not self._received:
@@ -178,13 +194,16 @@ class _Connection(asyncio.Protocol):
                 self._refuse(400, "The request is not valid HTTP/1.1.")
 
     def eof_received(self) -> bool:
-        return self._busy is not None  # let a half-closed client read its answer
+        # Let a half-closed client read its answer, unless it still owes the rest of its request.
+        return self._busy is not None and self._reader is None
 
     def pause_writing(self) -> None:
         self._writable.clear()
 
     def resume_writing(self) -> None:
         self._writable.set()
+        if self._source is not None:
+            self._source.drained()
 
     # -- httptools
 
@@ -206,8 +225,13 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(_CONTINUE)
+        if self.server.open_body is not None and self._busy is None and not self._queue:
+            self._open_body(self.server.open_body)
 
     def on_body(self, body: bytes) -> None:
+        if self._reader is not None:
+            self._reader.data(body)
+            return
         limits = self.server.limits
         self._body.append(body)
         self._overflow += len(body)
@@ -217,6 +241,14 @@ class _Connection(asyncio.Protocol):
                 raise _TooLarge(413, f"The body is larger than {limits.body} bytes.")
 
     def on_message_complete(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            trailers = self._headers
+            self._begin()
+            self._received = False
+            self.resume()  # whoever held the sender back need not care that this was its last piece
+            reader.end(trailers)
+            return
         path, _, query = self._url.decode("latin-1").partition("?")
         size = self._overflow
         request = Request(
@@ -243,6 +275,49 @@ class _Connection(asyncio.Protocol):
         if self._header_bytes > self.server.limits.headers:
             raise _TooLarge(431, f"The request line and headers are larger than {self.server.limits.headers} bytes.")
 
+    # -- bodies in pieces
+
+    def _open_body(self, open_body: BodyOpener) -> None:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request = Request(self._parser.get_method().decode("ascii"), path, query, self._headers, b"", self._peer)
+        responder = _Responder(self)
+        self._reader = open_body(request, responder, self)
+        if self._reader is not None:
+            self._headers = {}  # what comes from now on is trailers
+            self._busy = responder
+            self._bodyless = False
+            self._keep_alive = self._parser.should_keep_alive()
+
+    def pause(self) -> None:
+        """`BodyFlow`: what has been read already still comes."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def write(self, data: bytes) -> bool:
+        """`BodyWriter`, of the response in progress."""
+        if self._transport is not None and data:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return self._writable.is_set()
+
+    def end(self) -> None:
+        if self._transport is not None and self._source is not None:
+            self._source = None
+            self._transport.write(b"0\r\n\r\n")
+            self._finish()
+
+    def _cut(self) -> None:
+        """Tell whoever reads or writes a body that there is no more of it."""
+        reader, self._reader = self._reader, None
+        source, self._source = self._source, None
+        if reader is not None:
+            reader.cut()
+        if source is not None:
+            source.lost()
+
     # -- requests and answers
 
     def _handle(self, request: Request, keep_alive: bool) -> None:
@@ -255,17 +330,13 @@ class _Connection(asyncio.Protocol):
         """Write `response`, the answer to the request in progress."""
         transport = self._transport
         if transport is None:
+            if response.stream is not None and not isinstance(response.stream, AsyncIterator):
+                response.stream.lost()
             return
-        if self._bodyless:
-            length = None if response.stream is not None else len(response.body)
-            transport.write(_head(response, length, self._keep_alive).encode("latin-1"))
-            self._finish()
-            return
-        if response.stream is not None:
-            head = _head(response, None, self._keep_alive)
-            transport.write(head.encode("latin-1"))
-            # Held by the connection, cancelled with it, and its failure ends the connection: nobody else awaits it.
-            self._stream = self.server.loop.create_task(self._write_stream(response.stream))
+        if self._reader is not None:
+            self._keep_alive = False  # answered before its end: nobody waits for the rest
+        if response.stream is not None or self._bodyless:
+            self._respond_in_pieces(transport, response)
             return
         head = _head(response, len(response.body), self._keep_alive)
         if len(response.body) < 65_536:
@@ -273,6 +344,23 @@ class _Connection(asyncio.Protocol):
         else:
             transport.writelines((head.encode("latin-1"), response.body))
         self._finish()
+
+    def _respond_in_pieces(self, transport: asyncio.Transport, response: Response) -> None:
+        """A stream, or the head alone for those who asked for no more."""
+        stream = response.stream
+        bodyless = self._bodyless or response.status in _BODYLESS
+        length = len(response.body) if stream is None else None
+        transport.write(_head(response, length, self._keep_alive).encode("latin-1"))
+        if bodyless or stream is None:
+            if stream is not None and not isinstance(stream, AsyncIterator):
+                stream.lost()
+            self._finish()
+        elif isinstance(stream, AsyncIterator):
+            # Held by the connection, cancelled with it, and its failure ends the connection: nobody else awaits it.
+            self._stream = self.server.loop.create_task(self._write_stream(stream))
+        else:
+            self._source = stream
+            stream.open(self)
 
     async def _write_stream(self, stream: AsyncIterator[bytes]) -> None:
         try:
@@ -311,6 +399,7 @@ class _Connection(asyncio.Protocol):
         if transport is None:
             return
         self._keep_alive = False
+        self._cut()
         body = text.encode()
         head = _head(Response(status, [("Content-Type", "text/plain")]), len(body), keep_alive=False)
         transport.write(head.encode("latin-1") + body)
@@ -367,9 +456,11 @@ def _head(response: Response, length: int | None, keep_alive: bool) -> str:
         if "\r" in value or "\n" in value:
             value = value.replace("\r", " ").replace("\n", " ")
         lines.append(f"{name}: {value}\r\n")
-    if length is None:
+    if response.status in _BODYLESS:
+        pass
+    elif length is None:
         lines.append("Transfer-Encoding: chunked\r\n")
-    elif response.status not in _BODYLESS:
+    else:
         lines.append(f"Content-Length: {length}\r\n")
     lines.append("\r\n" if keep_alive else "Connection: close\r\n\r\n")
     return "".join(lines)

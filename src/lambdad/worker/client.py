@@ -11,7 +11,15 @@ from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.invocation import Invocation
 from lambdad.worker import frames
 from lambdad.worker.frames import Frame, FrameError, FrameReader, Kind
-from lambdad.worker.interface import Answer, SandboxGone, Started, StartFailed, WorkerInfo, WorkerUnavailable
+from lambdad.worker.interface import (
+    Answer,
+    SandboxGone,
+    Started,
+    StartFailed,
+    StreamSink,
+    WorkerInfo,
+    WorkerUnavailable,
+)
 
 
 class WorkerClient(asyncio.Protocol):
@@ -25,6 +33,8 @@ class WorkerClient(asyncio.Protocol):
         self._reader = FrameReader()
         self._calls = itertools.count(1)
         self._invokes: dict[int, Answer] = {}
+        self._sinks: dict[int, tuple[str, StreamSink]] = {}
+        """Of calls that take a streamed response: the sandbox, and where pieces go."""
         self._questions: dict[int, asyncio.Future[Frame]] = {}
 
     async def connect(self, path: str) -> None:
@@ -47,12 +57,14 @@ class WorkerClient(asyncio.Protocol):
             raise StartFailed(frame.header["code"], frame.header["message"])
         return Started(frame.header)
 
-    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer) -> None:
+    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer, sink: StreamSink | None = None) -> None:
         if self._transport is None:
             done(WorkerUnavailable("The worker is not running."))
             return
         call = next(self._calls)
         self._invokes[call] = done
+        if sink is not None:
+            self._sinks[call] = (sandbox_id, sink)
         self._transport.write(frames.encode_invocation(call, sandbox_id, invocation))
 
     def stop(self, sandbox_id: str) -> None:
@@ -94,6 +106,7 @@ class WorkerClient(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         invokes, self._invokes = self._invokes, {}
+        self._sinks.clear()
         for done in invokes.values():
             done(WorkerUnavailable("The worker went away."))
         for answer in self._questions.values():
@@ -106,9 +119,17 @@ class WorkerClient(asyncio.Protocol):
         match frame.kind:
             case Kind.RESULT:
                 done = self._invokes.pop(frame.call, None)
+                if self._sinks:
+                    self._sinks.pop(frame.call, None)
                 if done is not None:
                     done(frames.decode_result(frame))
+            case Kind.CHUNK:
+                if frame.call in self._sinks:
+                    self._sinks[frame.call][1].piece(frame.payload)
+            case Kind.OPENED:
+                self._open_stream(frame.call, frame.header)
             case Kind.FAILED if frame.call in self._invokes:
+                self._sinks.pop(frame.call, None)
                 self._invokes.pop(frame.call)(SandboxGone(frame.header["message"]))
             case Kind.STARTED | Kind.PREPARED | Kind.FAILED:
                 answer = self._questions.get(frame.call)
@@ -119,10 +140,21 @@ class WorkerClient(asyncio.Protocol):
             case Kind.HELLO:
                 header = frame.header
                 self.on_connected(WorkerInfo(tuple(header["runtimes"]), tuple(header["weaknesses"]), header["pid"]))
-            case Kind.START | Kind.INVOKE | Kind.STOP | Kind.PREPARE:
+            case Kind.START | Kind.INVOKE | Kind.STOP | Kind.PREPARE | Kind.CREDIT:
                 raise FrameError(f"a worker that asks: {frame.kind}")
             case _:
                 assert_never(frame.kind)
+
+    def _open_stream(self, call: int, content_type: str) -> None:
+        if call not in self._sinks:
+            return
+        sandbox_id, sink = self._sinks[call]
+
+        def credit(size: int) -> None:
+            if self._transport is not None and call in self._sinks:
+                self._transport.write(frames.encode_credit(call, sandbox_id, size))
+
+        sink.opened(content_type, credit)
 
 
 def _ignore_gone(sandbox_id: str) -> None:

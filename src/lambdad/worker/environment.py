@@ -7,6 +7,10 @@ no process, and its next invocation starts one again and pays for the init phase
 a suppressed init): RESTARTING, then REINIT. An invocation is BUSY until it is answered, or until the process exits or
 the time is over; then the process is killed, /tmp stays, and the environment is COLD again.
 
+A response may come in pieces: the environment is then STREAMING until the last one, within the same timeout. Pieces go
+on at once to a caller who takes them, and are collected for any other. If the response breaks off, it is CUT for the
+moment in which the end of the process may yet tell why.
+
 A runtime that died between its answer and its following `next` is nobody's failure yet: the invocation that it should
 have taken starts a new process instead.
 
@@ -20,9 +24,12 @@ from enum import Enum
 from typing import Protocol
 
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.model.limits import INIT_TIMEOUT_S
+from lambdad.model.limits import INIT_TIMEOUT_S, PAYLOAD_RESPONSE_MAX, STREAM_RESPONSE_MAX
 from lambdad.worker import faults
 from lambdad.worker.faults import Fault
+
+CUT_GRACE_S = 0.25
+"""How long after a broken response an exit of the process counts as its reason."""
 
 
 class Phase(Enum):
@@ -31,6 +38,8 @@ class Phase(Enum):
     INIT = "init"
     IDLE = "idle"
     BUSY = "busy"
+    STREAMING = "streaming"
+    CUT = "cut"
     COLD = "cold"
     RESTARTING = "restarting"
     REINIT = "reinit"
@@ -65,6 +74,12 @@ class Effects(Protocol):
         ...
 
     def reply(self, request_id: str, result: InvocationResult) -> None: ...
+
+    def open_stream(self, content_type: str) -> None:
+        """The caller's response begins; pieces follow, then `reply`."""
+        ...
+
+    def send_piece(self, piece: bytes) -> None: ...
 
     def set_timer(self, seconds: float) -> None:
         """Call `timer` in so many seconds; replaces a timer that runs."""
@@ -108,6 +123,9 @@ class Environment:
         self._init_ms: float | None = None
         """Init duration that no REPORT has told yet."""
         self._retried = False
+        self._collected: list[bytes] = []
+        """Pieces of a streamed response for a caller who does not take pieces."""
+        self._streamed = 0
 
     @property
     def is_available(self) -> bool:
@@ -222,6 +240,44 @@ class Environment:
         fault = faults.response_too_large()
         self._answer(now, fault.payload(), fault)
 
+    def stream_opened(self, now: float, content_type: str) -> None:
+        """The runtime begins a response that comes in pieces."""
+        assert self.phase is Phase.BUSY, self.phase
+        assert self._invocation is not None
+        self.phase = Phase.STREAMING
+        self._collected = []
+        self._streamed = 0
+        if self._invocation.streaming:
+            self._effects.open_stream(content_type)
+
+    def stream_data(self, now: float, piece: bytes) -> None:
+        if self.phase is not Phase.STREAMING:
+            return  # given up, while the rest was on its way
+        assert self._invocation is not None
+        self._streamed += len(piece)
+        if self._invocation.streaming:
+            if self._streamed > STREAM_RESPONSE_MAX:
+                self._fail(now, faults.stream_too_large())
+            else:
+                self._effects.send_piece(piece)
+        elif self._streamed > PAYLOAD_RESPONSE_MAX:
+            self._fail(now, faults.response_too_large())
+        else:
+            self._collected.append(piece)
+
+    def stream_ended(self, now: float) -> None:
+        self._finish_stream(now, b"".join(self._collected), None)
+
+    def stream_failed(self, now: float, payload: bytes, error_type: str) -> None:
+        """The function failed in the middle of its response."""
+        self._finish_stream(now, payload, Fault(error_type, ""))
+
+    def stream_cut(self, now: float) -> None:
+        """The response broke off."""
+        if self.phase is Phase.STREAMING:
+            self.phase = Phase.CUT
+            self._effects.set_timer(CUT_GRACE_S)
+
     def exited(self, now: float, *, clean: bool, description: str, out_of_memory: bool) -> None:
         """The runtime process ended by itself."""
         error_type = "Runtime.OutOfMemory" if out_of_memory else "Runtime.ExitError"
@@ -235,7 +291,7 @@ class Environment:
                 self._effects.kill()
                 self.phase = Phase.RESTARTING
                 self._effects.launch()
-            case Phase.BUSY | Phase.REINIT:
+            case Phase.BUSY | Phase.REINIT | Phase.STREAMING | Phase.CUT:
                 assert self._invocation is not None
                 if self.phase is Phase.REINIT:
                     duration_ms = (now - self._since) * 1000
@@ -251,7 +307,10 @@ class Environment:
         match self.phase:
             case Phase.INIT:
                 self._init_phase_failed(now, "timeout", "")
-            case Phase.BUSY | Phase.REINIT | Phase.RESTARTING:
+            case Phase.CUT:
+                assert self._invocation is not None
+                self._fail(now, faults.truncated(self._invocation.request_id))
+            case Phase.BUSY | Phase.REINIT | Phase.RESTARTING | Phase.STREAMING:
                 assert self._invocation is not None
                 self._fail(now, faults.timed_out(self._invocation.request_id, self._timeout_s))
             case _:
@@ -263,6 +322,12 @@ class Environment:
         self._effects.log_init_report("init", (now - self._since) * 1000, status, error_type)
         self._go_cold()
         self._effects.announce(None)
+
+    def _finish_stream(self, now: float, payload: bytes, fault: Fault | None) -> None:
+        if self.phase is Phase.STREAMING:
+            self.phase = Phase.IDLE
+            self._collected = []
+            self._answer(now, payload, fault)
 
     def _go_cold(self) -> None:
         self.phase = Phase.COLD

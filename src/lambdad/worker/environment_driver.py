@@ -18,9 +18,11 @@ from lambdad.runtime_api.server import LIMITS, RuntimeApi
 from lambdad.sandbox.interface import Sandbox, SandboxDriver, SandboxError, StartError, Volume
 from lambdad.sandbox.spec import SandboxSpec
 from lambdad.telemetry.log import Logger
+from lambdad.wire.http import BodyFlow
 from lambdad.wire.server import HttpServer
 from lambdad.worker.environment import Environment, Phase
 from lambdad.worker.faults import Fault
+from lambdad.worker.stream import StreamWindow
 
 OUTPUT_READ = 65_536
 OUTPUT_WINDOW = 1024 * 1024
@@ -81,6 +83,8 @@ class Host(Protocol):
     def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None: ...
     def refuse(self, environment: EnvironmentDriver, code: str, message: str) -> None: ...
     def reply(self, environment: EnvironmentDriver, result: InvocationResult) -> None: ...
+    def stream_opened(self, environment: EnvironmentDriver, content_type: str) -> None: ...
+    def stream_piece(self, environment: EnvironmentDriver, piece: bytes) -> None: ...
     def became_idle(self, environment: EnvironmentDriver) -> None: ...
     def forget(self, environment: EnvironmentDriver) -> None: ...
 
@@ -115,6 +119,7 @@ class EnvironmentDriver:
         self._sandbox: Sandbox | None = None
         self._api: RuntimeApi | None = None
         self._server: HttpServer | None = None
+        self._window: StreamWindow | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dying: set[asyncio.Future[None]] = set()
         self._timings: dict[str, float] = {}
@@ -144,6 +149,11 @@ class EnvironmentDriver:
     def stop(self) -> None:
         self._thaw()
         self._machine.stop(time.monotonic())
+
+    def credit(self, size: int) -> None:
+        """Bytes of the streamed response have gone on to the caller."""
+        if self._window is not None:
+            self._window.credited(size)
 
     def freeze(self) -> None:
         """Give no CPU to an idle sandbox until it is needed."""
@@ -212,7 +222,7 @@ class EnvironmentDriver:
         """Serve the Runtime API of a sandbox that has just started, and hear its output and its end."""
         self._sandbox = sandbox
         self._api = RuntimeApi(_Events(self, generation))
-        self._server = server = HttpServer(self._api.handle, LIMITS, self._loop)
+        self._server = server = HttpServer(self._api.handle, LIMITS, self._loop, self._api.open_body)
         self._start_reading()
         self._machine.launched(time.monotonic())
         await server.listen(sandbox.listener)
@@ -274,6 +284,14 @@ class EnvironmentDriver:
     def reply(self, request_id: str, result: InvocationResult) -> None:
         self._became_idle()
         self._host.reply(self, result)
+
+    def open_stream(self, content_type: str) -> None:
+        self._host.stream_opened(self, content_type)
+
+    def send_piece(self, piece: bytes) -> None:
+        assert self._window is not None
+        self._host.stream_piece(self, piece)
+        self._window.sent(len(piece))
 
     def _became_idle(self) -> None:
         self.idle_since = time.monotonic()
@@ -366,6 +384,25 @@ class EnvironmentDriver:
     def runtime_response_too_large(self) -> None:
         self._machine.response_too_large(time.monotonic())
 
+    def runtime_stream_opened(self, content_type: str, flow: BodyFlow) -> None:
+        self._window = StreamWindow(flow)
+        self._machine.stream_opened(time.monotonic(), content_type)
+
+    def runtime_stream_data(self, piece: bytes) -> None:
+        self._machine.stream_data(time.monotonic(), piece)
+
+    def runtime_stream_ended(self) -> None:
+        self._window = None
+        self._machine.stream_ended(time.monotonic())
+
+    def runtime_stream_failed(self, payload: bytes, error_type: str) -> None:
+        self._window = None
+        self._machine.stream_failed(time.monotonic(), payload, error_type)
+
+    def runtime_stream_cut(self) -> None:
+        self._window = None
+        self._machine.stream_cut(time.monotonic())
+
     # -- output and memory
 
     def _start_reading(self) -> None:
@@ -436,3 +473,23 @@ class _Events:
     def response_too_large(self, size: int) -> None:
         if self._is_heard:
             self._driver.runtime_response_too_large()
+
+    def stream_opened(self, content_type: str, flow: BodyFlow) -> None:
+        if self._is_heard:
+            self._driver.runtime_stream_opened(content_type, flow)
+
+    def stream_data(self, piece: bytes) -> None:
+        if self._is_heard:
+            self._driver.runtime_stream_data(piece)
+
+    def stream_ended(self) -> None:
+        if self._is_heard:
+            self._driver.runtime_stream_ended()
+
+    def stream_failed(self, payload: bytes, error_type: str) -> None:
+        if self._is_heard:
+            self._driver.runtime_stream_failed(payload, error_type)
+
+    def stream_cut(self) -> None:
+        if self._is_heard:
+            self._driver.runtime_stream_cut()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from lambdad.model.limits import PAYLOAD_RESPONSE_MAX
+from lambdad.model.limits import PAYLOAD_RESPONSE_MAX, STREAM_RESPONSE_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +47,13 @@ def not_started(request_id: str, error_type: str, message: str) -> Fault:
 def response_too_large() -> Fault:
     message = f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_RESPONSE_MAX} bytes)."
     return Fault("Function.ResponseSizeTooLarge", message)
+
+
+def stream_too_large() -> Fault:
+    message = f"Response payload size exceeded maximum allowed payload size ({STREAM_RESPONSE_MAX} bytes)."
+    return Fault("Function.ResponseSizeTooLarge", message)
+
+
+def truncated(request_id: str) -> Fault:
+    """The runtime's connection ended in the middle of a streamed response."""
+    return Fault("Runtime.TruncatedResponse", f"RequestId: {request_id} Error: Response was truncated")

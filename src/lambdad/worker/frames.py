@@ -37,11 +37,14 @@ class Kind(IntEnum):
     INVOKE = 2
     STOP = 3
     PREPARE = 4
+    CREDIT = 5
     # answers
     STARTED = 16
     RESULT = 17
     PREPARED = 18
     FAILED = 19
+    OPENED = 20
+    CHUNK = 21
     # news
     HELLO = 32
     GONE = 33
@@ -116,12 +119,13 @@ def encode_invocation(call: int, sandbox_id: str, invocation: Invocation) -> byt
         invocation.client_context,
         invocation.trace_id,
         invocation.tail,
+        invocation.streaming,
     )
     return encode(Kind.INVOKE, call, header, invocation.payload)
 
 
 def decode_invocation(frame: Frame) -> tuple[str, Invocation]:
-    sandbox_id, request_id, invoked_arn, client_context, trace_id, tail = frame.header
+    sandbox_id, request_id, invoked_arn, client_context, trace_id, tail, streaming = frame.header
     return sandbox_id, Invocation(
         request_id=request_id,
         payload=frame.payload,
@@ -129,7 +133,18 @@ def decode_invocation(frame: Frame) -> tuple[str, Invocation]:
         client_context=client_context,
         trace_id=trace_id,
         tail=tail,
+        streaming=streaming,
     )
+
+
+def encode_chunk(call: int, piece: bytes) -> bytes:
+    """A piece of a streamed response; OPENED came before, RESULT comes after."""
+    return b"".join((_HEAD.pack(_HEAD_REST + 2 + len(piece), Kind.CHUNK, call, 2), b"[]", piece))
+
+
+def encode_credit(call: int, sandbox_id: str, size: int) -> bytes:
+    """So many bytes of the stream of this call have gone on to whoever wanted them."""
+    return encode(Kind.CREDIT, call, (sandbox_id, size))
 
 
 def encode_result(call: int, result: InvocationResult) -> bytes:

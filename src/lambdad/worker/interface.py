@@ -52,6 +52,19 @@ class WorkerInfo:
 
 Answer = Callable[[InvocationResult | SandboxGone | WorkerUnavailable], None]
 
+Credit = Callable[[int], None]
+"""Tells a function's sandbox that so many bytes of its streamed response have gone on."""
+
+
+class StreamSink(Protocol):
+    """Takes a response that comes in pieces. The invocation's `Answer` is called after the last one."""
+
+    def opened(self, content_type: str, credit: Credit) -> None:
+        """The response begins. Unless `credit` is called for what has gone on, the function is held back."""
+        ...
+
+    def piece(self, data: bytes) -> None: ...
+
 
 class WorkerPort(Protocol):
     """One worker as its callers see it."""
@@ -64,8 +77,11 @@ class WorkerPort(Protocol):
 
     async def start(self, sandbox_id: str, spec: EnvironmentSpec) -> Started: ...
 
-    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer) -> None:
+    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer, sink: StreamSink | None = None) -> None:
         """Run one invocation. `done` is called once: with the result, `SandboxGone` or `WorkerUnavailable`.
+
+        sink: where a streamed response goes if `invocation.streaming`; the result's payload is then empty, or the
+        error.
 
         A callback and not a coroutine: this is the warm path, and a task costs a tenth of it.
         """

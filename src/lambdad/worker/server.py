@@ -69,7 +69,19 @@ class WorkerConnection(asyncio.Protocol):
             case Kind.PREPARE:
                 code = tuple(Code(**item) for item in frame.header["code"])
                 self._service.prepare(frame.call, frame.header["runtime"], code)
-            case Kind.STARTED | Kind.RESULT | Kind.PREPARED | Kind.FAILED | Kind.HELLO | Kind.GONE:
+            case Kind.CREDIT:
+                environment_id, size = frame.header
+                self._service.credit(frame.call, environment_id, size)
+            case (
+                Kind.STARTED
+                | Kind.RESULT
+                | Kind.PREPARED
+                | Kind.FAILED
+                | Kind.OPENED
+                | Kind.CHUNK
+                | Kind.HELLO
+                | Kind.GONE
+            ):
                 raise FrameError(f"a caller that answers: {frame.kind}")
             case _:
                 assert_never(frame.kind)
@@ -84,6 +96,12 @@ class WorkerConnection(asyncio.Protocol):
 
     def result(self, call: int, result: InvocationResult) -> None:
         self._send(frames.encode_result(call, result))
+
+    def stream_opened(self, call: int, content_type: str) -> None:
+        self._send(frames.encode(Kind.OPENED, call, content_type))
+
+    def stream_piece(self, call: int, piece: bytes) -> None:
+        self._send(frames.encode_chunk(call, piece))
 
     def prepared(self, call: int, problem: str | None) -> None:
         self._send(frames.encode(Kind.PREPARED, call, problem))

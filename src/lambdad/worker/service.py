@@ -34,6 +34,8 @@ class Caller(Protocol):
     def started(self, call: int, timings: dict[str, float]) -> None: ...
     def failed(self, call: int, code: str, message: str) -> None: ...
     def result(self, call: int, result: InvocationResult) -> None: ...
+    def stream_opened(self, call: int, content_type: str) -> None: ...
+    def stream_piece(self, call: int, piece: bytes) -> None: ...
     def prepared(self, call: int, problem: str | None) -> None: ...
     def gone(self, environment_id: str) -> None: ...
 
@@ -114,6 +116,12 @@ class WorkerService:
         self._thawed.pop(environment_id, None)
         environment.invoke(invocation)
 
+    def credit(self, call: int, environment_id: str, size: int) -> None:
+        """Bytes of a streamed response have gone on: the function may write more."""
+        environment = self._environments.get(environment_id)
+        if environment is not None and environment.call == call:
+            environment.credit(size)
+
     def stop(self, environment_id: str) -> None:
         environment = self._environments.get(environment_id)
         if environment is not None:
@@ -161,6 +169,14 @@ class WorkerService:
     def reply(self, environment: EnvironmentDriver, result: InvocationResult) -> None:
         if self._caller is not None:
             self._caller.result(environment.call, result)
+
+    def stream_opened(self, environment: EnvironmentDriver, content_type: str) -> None:
+        if self._caller is not None:
+            self._caller.stream_opened(environment.call, content_type)
+
+    def stream_piece(self, environment: EnvironmentDriver, piece: bytes) -> None:
+        if self._caller is not None:
+            self._caller.stream_piece(environment.call, piece)
 
     def became_idle(self, environment: EnvironmentDriver) -> None:
         self._thawed[environment.id] = environment

@@ -41,11 +41,13 @@ class Answer:
 class World:
     def __init__(self) -> None:
         self.frontend = Frontend()
+        self.streams = Frontend()
         self.parameters: list[Mapping[str, Any]] = []
         self.urls: list[str] = []
         self.app = HttpApp(
             load_service(),
             self.frontend,  # type: ignore[arg-type]
+            self.streams,  # type: ignore[arg-type]
             self,  # type: ignore[arg-type]
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
             {"/metrics": self.page, "/_lambdad/code/": self.page},
@@ -89,6 +91,13 @@ def test_invokes_go_to_the_frontend_with_the_raw_label() -> None:
     world = World()
     world.ask("POST", "/2015-03-31/functions/arn%3Aaws/invocations")
     assert world.frontend.calls == [(Namespace("000000000000", "us-east-1"), "arn%3Aaws")]
+
+
+def test_streaming_invokes_go_to_their_own_frontend() -> None:
+    world = World()
+    world.ask("POST", "/2021-11-15/functions/f/response-streaming-invocations")
+    assert world.streams.calls == [(Namespace("000000000000", "us-east-1"), "f")]
+    assert world.frontend.calls == []
 
 
 def test_function_urls_are_known_by_host_and_by_path() -> None:

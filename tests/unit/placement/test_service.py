@@ -12,7 +12,7 @@ from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.placement.service import Placement, Ticket
-from lambdad.worker.interface import Answer, SandboxGone, Started, StartFailed, WorkerUnavailable
+from lambdad.worker.interface import Answer, SandboxGone, Started, StartFailed, StreamSink, WorkerUnavailable
 
 SPEC = EnvironmentSpec(
     namespace=Namespace("000000000000", "us-east-1"),
@@ -46,7 +46,7 @@ class Worker:
             raise outcome
         return outcome
 
-    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer) -> None:
+    def invoke(self, sandbox_id: str, invocation: Invocation, done: Answer, sink: StreamSink | None = None) -> None:
         self.invokes.append((sandbox_id, done))
 
     def stop(self, sandbox_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from lambdad.model.invocation import Invocation
 from lambdad.runtime_api.server import RuntimeApi
-from lambdad.wire.http import Request, Response
+from lambdad.wire.http import BodyFlow, BodyReader, Request, Response
 
 NEXT = "/2018-06-01/runtime/invocation/next"
 
@@ -33,6 +34,21 @@ class Events:
 
     def response_too_large(self, size: int) -> None:
         self.log.append(("too_large", size))
+
+    def stream_opened(self, content_type: str, flow: BodyFlow) -> None:
+        self.log.append(("stream_opened", content_type))
+
+    def stream_data(self, piece: bytes) -> None:
+        self.log.append(("stream_data", piece))
+
+    def stream_ended(self) -> None:
+        self.log.append(("stream_ended",))
+
+    def stream_failed(self, payload: bytes, error_type: str) -> None:
+        self.log.append(("stream_failed", payload, error_type))
+
+    def stream_cut(self) -> None:
+        self.log.append(("stream_cut",))
 
 
 class Answer:
@@ -71,6 +87,23 @@ def invocation(**changes: Any) -> Invocation:
     return Invocation(
         **{"request_id": "r1", "payload": b'{"a":1}', "invoked_arn": "arn:f", "trace_id": "Root=1", **changes}
     )
+
+
+class NoFlow:
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+
+def open_body(runtime: Runtime, request_id: str = "r1", **headers: str) -> tuple[BodyReader | None, Answer]:
+    """Begin a streamed response."""
+    answer = Answer()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    path = f"/2018-06-01/runtime/invocation/{request_id}/response"
+    mode = {"lambda-runtime-function-response-mode": "streaming"}
+    return runtime.api.open_body(Request("POST", path, "", {**mode, **named}, b""), answer, NoFlow()), answer
 
 
 def running() -> Runtime:
@@ -169,3 +202,69 @@ def test_no_path_or_method_raises(method: str, path: str, body: bytes) -> None:
     runtime.call(method, path, body)
     runtime.call(method, "/2018-06-01/runtime/" + path, body)
     runtime.call(method, "/2018-06-01/runtime/invocation/" + path, body)
+
+
+def test_a_streamed_response_is_told_piece_by_piece_and_answered_at_its_end() -> None:
+    runtime = running()
+    reader, answer = open_body(runtime, content_type="text/plain")
+    assert reader is not None
+    reader.data(b"a")
+    assert runtime.post("r1", "error").response.status == 403, "an answer is under way"
+    assert runtime.call("GET", NEXT).response.status == 403
+    assert answer.responses == []
+    reader.end({})
+    assert answer.response.status == 202
+    assert runtime.events.log[1:] == [("stream_opened", "text/plain"), ("stream_data", b"a"), ("stream_ended",)]
+    assert runtime.call("GET", NEXT).responses == []
+
+
+def test_trailers_tell_of_a_failure_in_the_middle() -> None:
+    for trailers, expected in [
+        (
+            {
+                "lambda-runtime-function-error-type": "Function.Broken",
+                "lambda-runtime-function-error-body": base64.b64encode(b'{"errorType":"E"}').decode(),
+            },
+            (b'{"errorType":"E"}', "Function.Broken"),
+        ),
+        (
+            {"lambda-runtime-function-error-type": "Odd", "lambda-runtime-function-error-body": "%%"},
+            (b'{"errorType":"Odd","errorMessage":"The function failed while it responded"}', "Function.Unknown"),
+        ),
+    ]:
+        runtime = running()
+        reader, answer = open_body(runtime)
+        assert reader is not None
+        reader.end(trailers)
+        assert runtime.events.log[-2:] == [
+            ("stream_opened", "application/octet-stream"),
+            ("stream_failed", *expected),
+        ]
+        assert answer.response.status == 202
+
+
+def test_a_streamed_response_that_breaks_off_is_told() -> None:
+    runtime = running()
+    reader, answer = open_body(runtime)
+    assert reader is not None
+    reader.cut()
+    assert runtime.events.log[-1] == ("stream_cut",)
+    assert answer.responses == []
+
+
+def test_streams_for_others_and_at_the_wrong_time_are_left_to_be_refused() -> None:
+    runtime = running()
+    assert open_body(runtime, "r2")[0] is None
+    runtime.post("r1", "response")
+    assert open_body(runtime)[0] is None
+    mode = {"lambda-runtime-function-response-mode": "streaming"}
+    assert runtime.post("r2", "response", headers=mode).response.status == 400
+    assert runtime.post("r1", "response", headers=mode).response.status == 403
+
+
+def test_an_unknown_response_mode_is_refused_and_changes_nothing() -> None:
+    runtime = running()
+    answer = runtime.post("r1", "response", headers={"lambda-runtime-function-response-mode": "sideways"})
+    assert answer.response.status == 400
+    assert json.loads(answer.response.body)["errorType"] == "InvalidFunctionResponseMode"
+    assert runtime.post("r1", "response").response.status == 202

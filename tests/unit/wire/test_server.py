@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 
-from lambdad.wire.http import Request, Response
-from lambdad.wire.server import Handler, HttpServer, Responder, ServerLimits
+from lambdad.wire.http import BodyFlow, BodyReader, BodyWriter, Request, Response
+from lambdad.wire.server import BodyOpener, Handler, HttpServer, Responder, ServerLimits
 
 DEADLINE_S = 30.0
 Client = Callable[[bytes], Awaitable[bytes]]
 
 
-def serve(handler: Handler, client: Callable[[HttpServer, int], Awaitable[None]], **limits: float) -> None:
+def serve(
+    handler: Handler,
+    client: Callable[[HttpServer, int], Awaitable[None]],
+    open_body: BodyOpener | None = None,
+    **limits: float,
+) -> None:
     """Run `client` against a server with `handler`."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = HttpServer(handler, ServerLimits(**limits), loop)  # type: ignore[arg-type]
+        server = HttpServer(handler, ServerLimits(**limits), loop, open_body)  # type: ignore[arg-type]
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         await server.listen(listener)
@@ -179,3 +184,222 @@ def test_line_ends_in_header_values_cannot_start_a_new_header() -> None:
         assert b"\r\nSet-Cookie" not in received
 
     serve(split, client)
+
+
+class Pieces:
+    """Reads a body in pieces, and answers with all of it."""
+
+    def __init__(self, request: Request, responder: Responder, flow: BodyFlow) -> None:
+        self.request = request
+        self.responder = responder
+        self.flow = flow
+        self.pieces: list[bytes] = []
+        self.ended: list[str] = []
+
+    def data(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def end(self, trailers: Mapping[str, str]) -> None:
+        self.ended.append("end")
+        self.responder.send(Response(200, [("X-Trailer", trailers.get("x-t", ""))], b"".join(self.pieces)))
+
+    def cut(self) -> None:
+        self.ended.append("cut")
+
+
+def open_pieces(opened: list[Pieces]) -> BodyOpener:
+    def open_body(request: Request, responder: Responder, flow: BodyFlow) -> BodyReader | None:
+        if not request.path.startswith("/pieces"):
+            return None
+        opened.append(Pieces(request, responder, flow))
+        return opened[-1]
+
+    return open_body
+
+
+CHUNKED = b"POST /pieces HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """The deadline is that of `serve`."""
+    while not is_true():
+        await asyncio.sleep(0.001)
+
+
+def test_a_body_in_pieces_comes_as_it_comes_and_trailers_at_its_end() -> None:
+    opened: list[Pieces] = []
+
+    async def client(server: HttpServer, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            opened.clear()
+            writer.write(CHUNKED + b"2\r\nab\r\n")
+            await until(lambda: bool(opened) and opened[0].pieces == [b"ab"])
+            assert opened[0].ended == []
+            writer.write(b"1\r\nc\r\n0\r\nX-T: why\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"X-Trailer: why\r\n" in head
+            assert await reader.readexactly(3) == b"abc"
+        writer.write(b"GET /whole HTTP/1.1\r\n\r\n")
+        assert b"X-Path: /whole\r\n" in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    serve(echo, client, open_body=open_pieces(opened))
+
+
+def test_a_sender_that_is_held_back_is_not_read() -> None:
+    opened: list[Pieces] = []
+    total = 32 * 1024 * 1024
+
+    async def client(server: HttpServer, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"POST /pieces HTTP/1.1\r\nContent-Length: {total}\r\n\r\n".encode())
+        await until(lambda: bool(opened))
+        opened[0].flow.pause()
+        writer.write(bytes(total))
+        with pytest.raises(TimeoutError):  # the sockets cannot hold so much: it is stuck for good
+            async with asyncio.timeout(0.2):
+                await writer.drain()
+        assert sum(map(len, opened[0].pieces)) < 1024 * 1024
+        opened[0].flow.resume()
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+        assert len(await reader.readexactly(total)) == total
+        writer.close()
+
+    serve(echo, client, open_body=open_pieces(opened), body=total)
+
+
+@pytest.mark.parametrize("end", [b"", b"zz\r\n"])
+def test_a_body_that_breaks_off_is_told_once(end: bytes) -> None:
+    opened: list[Pieces] = []
+
+    async def client(server: HttpServer, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED + b"2\r\nab\r\n" + end)
+        await until(lambda: bool(opened))
+        writer.write_eof()
+        await reader.read()
+        await until(lambda: not server.connections)
+        assert opened[0].ended == ["cut"]
+        writer.close()
+
+    serve(echo, client, open_body=open_pieces(opened))
+
+
+def test_an_answer_before_the_end_of_a_body_ends_the_connection() -> None:
+    opened: list[Pieces] = []
+
+    async def client(server: HttpServer, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(CHUNKED + b"2\r\nab\r\n")
+        await until(lambda: bool(opened))
+        opened[0].responder.send(Response(413))
+        assert (await reader.read()).endswith(b"Connection: close\r\n\r\n")
+        await until(lambda: opened[0].ended == ["cut"])
+        writer.close()
+
+    serve(echo, client, open_body=open_pieces(opened))
+
+
+class Pushed:
+    """A body that the test pushes."""
+
+    def __init__(self) -> None:
+        self.writer: BodyWriter | None = None
+        self.log: list[str] = []
+
+    def open(self, writer: BodyWriter) -> None:
+        self.writer = writer
+
+    def drained(self) -> None:
+        self.log.append("drained")
+
+    def lost(self) -> None:
+        self.log.append("lost")
+
+
+def test_a_pushed_body_is_chunked_and_the_connection_kept() -> None:
+    async def client(server: HttpServer, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert b"Transfer-Encoding: chunked" in await reader.readuntil(b"\r\n\r\n")
+            source = sources.pop()
+            assert source.writer is not None
+            assert source.writer.write(b"abc")
+            source.writer.write(b"")
+            assert await reader.readexactly(8) == b"3\r\nabc\r\n"
+            source.writer.end()
+            assert await reader.readexactly(5) == b"0\r\n\r\n"
+            assert source.log == []
+        writer.close()
+
+    sources: list[Pushed] = []
+    serve(push(sources), client)
+
+
+def push(sources: list[Pushed]) -> Handler:
+    def handler(request: Request, responder: Responder) -> None:
+        sources.append(Pushed())
+        responder.send(Response(204 if request.path == "/none" else 200, stream=sources[-1]))
+
+    return handler
+
+
+def test_a_slow_client_is_told_of_and_one_that_leaves_too() -> None:
+    sources: list[Pushed] = []
+
+    async def client(server: HttpServer, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: bool(sources) and sources[0].writer is not None)
+        source = sources[0]
+        assert source.writer is not None
+        assert not source.writer.write(bytes(64 * 1024 * 1024))
+        await reader.readuntil(b"\r\n\r\n")
+        received = 0
+        while received < 64 * 1024 * 1024:
+            received += len(await reader.read(1024 * 1024))
+        await until(lambda: source.log == ["drained"])
+        writer.transport.abort()
+        while "lost" not in source.log:  # a half-closed client may still read: it takes a write to know
+            source.writer.write(b"late")
+            await asyncio.sleep(0.001)
+        source.writer.write(b"later")
+        source.writer.end()
+        assert source.log == ["drained", "lost"]
+
+    serve(push(sources), client)
+
+
+@pytest.mark.parametrize("request_line", [b"HEAD / HTTP/1.1", b"GET /none HTTP/1.1"])
+def test_who_asked_for_no_body_gets_none(request_line: bytes) -> None:
+    sources: list[Pushed] = []
+
+    async def client(server: HttpServer, port: int) -> None:
+        received = await exchange(port, request_line + b"\r\nConnection: close\r\n\r\n")
+        assert received.endswith(b"Connection: close\r\n\r\n")
+        assert (sources[0].writer, sources[0].log) == (None, ["lost"])
+
+    serve(push(sources), client)
+
+
+def test_the_answer_to_head_has_the_length_and_not_the_body() -> None:
+    async def client(server: HttpServer, port: int) -> None:
+        received = await exchange(port, b"HEAD /x HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+        assert received == b"HTTP/1.1 200 OK\r\nX-Path: /x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+
+    serve(echo, client)
+
+
+def test_repeated_headers_are_joined_without_a_space_and_cookies_with_their_own_mark() -> None:
+    def tell(request: Request, responder: Responder) -> None:
+        responder.send(Response(200, [], f"{request.headers['a']}|{request.headers['cookie']}|{request.peer}".encode()))
+
+    async def client(server: HttpServer, port: int) -> None:
+        headers = b"A: 1\r\na: 2, 3\r\nCookie: x=1\r\nCookie: y=2\r\n"
+        received = await exchange(port, b"GET / HTTP/1.1\r\nConnection: close\r\n" + headers + b"\r\n")
+        assert received.endswith(b"\r\n1,2, 3|x=1; y=2|127.0.0.1")
+
+    serve(tell, client)

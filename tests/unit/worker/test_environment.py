@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.model.limits import INIT_TIMEOUT_S
-from lambdad.worker.environment import Environment, Phase
+from lambdad.model.limits import INIT_TIMEOUT_S, PAYLOAD_RESPONSE_MAX, STREAM_RESPONSE_MAX
+from lambdad.worker.environment import CUT_GRACE_S, Environment, Phase
 from lambdad.worker.faults import Fault
 
 EXIT = {"clean": False, "description": "exit status 1", "out_of_memory": False}
 
 
-def invocation(request_id: str = "r1") -> Invocation:
-    return Invocation(request_id=request_id, payload=b"{}", invoked_arn="arn")
+def invocation(request_id: str = "r1", *, streaming: bool = False) -> Invocation:
+    return Invocation(request_id=request_id, payload=b"{}", invoked_arn="arn", streaming=streaming)
 
 
 class Recorder:
@@ -30,6 +30,7 @@ class Recorder:
         self.timer: float | None = None
         self.taken = True
         self.announced: list[float | None] = []
+        self.pieces: list[bytes] = []
 
     def launch(self) -> None:
         self.calls.append("launch")
@@ -51,6 +52,12 @@ class Recorder:
 
     def reply(self, request_id: str, result: InvocationResult) -> None:
         self.replies.append((request_id, result))
+
+    def open_stream(self, content_type: str) -> None:
+        self.calls.append(f"open {content_type}")
+
+    def send_piece(self, piece: bytes) -> None:
+        self.pieces.append(piece)
 
     def set_timer(self, seconds: float) -> None:
         self.timer = seconds
@@ -219,6 +226,76 @@ def test_stopping_answers_what_is_in_progress() -> None:
     assert effects.calls.count("gone") == 1
 
 
+def streaming_environment(*, streaming: bool) -> tuple[Environment, Recorder]:
+    environment, effects = ready_environment()
+    environment.invoke(1.0, invocation(streaming=streaming))
+    environment.stream_opened(1.5, "text/plain")
+    environment.stream_data(1.5, b"ab")
+    return environment, effects
+
+
+def test_pieces_go_on_at_once_to_a_caller_who_takes_them() -> None:
+    environment, effects = streaming_environment(streaming=True)
+    assert effects.calls[-1] == "open text/plain"
+    assert (effects.pieces, effects.replies, effects.timer) == ([b"ab"], [], 3.0)
+    environment.stream_ended(2.0)
+    result = effects.replies[0][1]
+    assert (result.payload, result.error, environment.phase) == (b"", None, Phase.IDLE)
+
+
+def test_pieces_are_collected_for_any_other_caller() -> None:
+    environment, effects = streaming_environment(streaming=False)
+    environment.stream_data(1.6, b"c")
+    environment.stream_ended(2.0)
+    assert (effects.pieces, effects.replies[0][1].payload) == ([], b"abc")
+
+
+def test_an_error_in_the_middle_is_the_answer_whoever_asked() -> None:
+    for streaming in (True, False):
+        environment, effects = streaming_environment(streaming=streaming)
+        environment.stream_failed(2.0, b'{"errorType":"E"}', "Function.E")
+        result = effects.replies[0][1]
+        assert (result.payload, result.error, result.error_type) == (b'{"errorType":"E"}', "Unhandled", "Function.E")
+        assert environment.phase is Phase.IDLE
+
+
+def test_the_timeout_and_the_end_of_the_process_count_while_streaming() -> None:
+    environment, effects = streaming_environment(streaming=True)
+    environment.timer(4.0)
+    assert effects.replies[0][1].error_type == "Sandbox.Timedout"
+    assert environment.phase is Phase.COLD
+    environment.stream_data(4.1, b"late")
+    environment.stream_cut(4.1)
+    environment, effects = streaming_environment(streaming=True)
+    environment.exited(2.0, **EXIT)
+    assert effects.replies[0][1].error_type == "Runtime.ExitError"
+
+
+def test_a_response_that_breaks_off_is_truncated_unless_the_process_ended() -> None:
+    environment, effects = streaming_environment(streaming=True)
+    environment.stream_cut(2.0)
+    assert (effects.replies, effects.timer) == ([], CUT_GRACE_S)
+    environment.timer(2.0 + CUT_GRACE_S)
+    assert effects.replies[0][1].error_type == "Runtime.TruncatedResponse"
+    assert effects.calls[-1] == "kill"
+    environment, effects = streaming_environment(streaming=True)
+    environment.stream_cut(2.0)
+    environment.exited(2.0, clean=False, description="signal: killed", out_of_memory=True)
+    assert effects.replies[0][1].error_type == "Runtime.OutOfMemory"
+
+
+def test_a_streamed_response_has_its_limit_and_a_collected_one_that_of_any_response() -> None:
+    piece = b"x" * 1_000_000
+    for streaming, limit in ((True, STREAM_RESPONSE_MAX), (False, PAYLOAD_RESPONSE_MAX)):
+        environment, effects = streaming_environment(streaming=streaming)
+        for _ in range(limit // len(piece)):
+            environment.stream_data(1.6, piece)
+        assert effects.replies == []
+        environment.stream_data(1.6, piece)
+        assert effects.replies[0][1].error_type == "Function.ResponseSizeTooLarge"
+        assert environment.phase is Phase.COLD
+
+
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_every_invocation_is_answered_exactly_once_whatever_happens(choices: list[int]) -> None:
     """Any order of legal events: no invocation is lost, none is answered twice, and it can always be stopped."""
@@ -241,7 +318,7 @@ def test_every_invocation_is_answered_exactly_once_whatever_happens(choices: lis
 def _legal_events(environment: Environment, effects: Recorder, now: float, sent: list[str]) -> list:  # type: ignore[type-arg]
     def invoke() -> None:
         sent.append(f"r{len(sent)}")
-        environment.invoke(now, invocation(sent[-1]))
+        environment.invoke(now, invocation(sent[-1], streaming=len(sent) % 2 == 0))
 
     exited = [lambda: environment.exited(now, **EXIT)]
     match environment.phase:
@@ -269,8 +346,20 @@ def _legal_events(environment: Environment, effects: Recorder, now: float, sent:
                 lambda: environment.responded(now, b"1"),
                 lambda: environment.errored(now, b"{}", "Function.Unknown"),
                 lambda: environment.response_too_large(now),
+                lambda: environment.stream_opened(now, "text/plain"),
                 lambda: environment.timer(now),
                 *exited,
             ]
+        case Phase.STREAMING:
+            return [
+                lambda: environment.stream_data(now, b"piece"),
+                lambda: environment.stream_ended(now),
+                lambda: environment.stream_failed(now, b"{}", "Function.Unknown"),
+                lambda: environment.stream_cut(now),
+                lambda: environment.timer(now),
+                *exited,
+            ]
+        case Phase.CUT:
+            return [lambda: environment.timer(now), *exited]
         case _:
             return []

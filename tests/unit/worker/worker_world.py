@@ -113,6 +113,12 @@ class Caller:
     def result(self, call: int, result: InvocationResult) -> None:
         self._note("result", call, result)
 
+    def stream_opened(self, call: int, content_type: str) -> None:
+        self._note("opened", call, content_type)
+
+    def stream_piece(self, call: int, piece: bytes) -> None:
+        self._note("piece", call, piece)
+
     def prepared(self, call: int, problem: str | None) -> None:
         self._note("prepared", call, problem)
 
