@@ -21,6 +21,7 @@ from lambdad.chunks.objects import ObjectMissing
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_chunks
 from lambdad.cli.image_heat import draw_heat
+from lambdad.cli.image_plot import draw_shares
 from lambdad.cli.image_pull import parse_platform, pull_image
 from lambdad.cli.image_serving import load_trace, mount_until_interrupted, serve_until_interrupted
 from lambdad.cli.image_store import ImageStore
@@ -175,13 +176,16 @@ def verify(name: NameArgument, store: StoreOption = None, as_json: JsonOption = 
 @app.command()
 def dedup(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all images.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it as well, as an SVG.")] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what images cost together: unique and shared bytes of each."""
     with opened(store) as images, images.reading():
         chunks = asyncio.run(_chunks(images, names or list(images.records())))
-    found = usage(chunks)
+        found = usage(chunks)
+        if plot is not None:
+            plot.write_text(draw_shares(found))
     once, apart = together(chunks), sum(part.total.size for part in found.values())
     if as_json:
         images_found = {name: asdict(part) for name, part in found.items()}

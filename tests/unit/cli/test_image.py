@@ -49,6 +49,9 @@ def test_two_images_share_what_they_have_in_common(image: Command, tmp_path: Pat
     assert found["only_first"] == listed[0]["unique"]
     together = read(image("dedup", "--json"))
     assert together["apart"] == sum(entry["total"]["size"] for entry in listed)
+    plot = tmp_path / "shares.svg"
+    assert image("dedup", "--plot", str(plot))[0] == 0
+    assert plot.read_text().startswith("<svg ")
     for command in (("ls",), ("diff", "a", "b"), ("dedup", "a", "b")):
         status, out, _ = image(*command)
         assert status == 0
