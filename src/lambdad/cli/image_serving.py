@@ -14,7 +14,7 @@ from lambdad.block.mount import ImageMounts
 from lambdad.block.nbd_server import NbdServer, ReadOnlyExport
 from lambdad.block.read_path import ReadPath, open_read_path
 from lambdad.block.service import BlockService
-from lambdad.block.trace import TraceEntry, TraceRecorder
+from lambdad.block.trace import TraceEntry, TraceRecorder, is_worth_saving
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_store import ImageStore
 from lambdad.linux import syscalls
@@ -66,7 +66,7 @@ async def serve_until_interrupted(
 ) -> None:
     """The image as a read-only NBD export, on a port of the loopback or at a Unix socket, until a signal.
 
-    ready: called with the URI. The first reads are recorded for `heat`, unless a start was recorded before.
+    ready: called with the URI. The first reads are recorded for `heat`, unless the recorded start tells as much.
     """
     if socket is not None and socket.exists():
         raise CliError(f"{socket} exists: take another path for the socket, or remove it")
@@ -89,7 +89,8 @@ async def serve_until_interrupted(
                 if socket is not None:
                     socket.unlink(missing_ok=True)
         start = tuple(entry for entry in recorder.entries() if entry.at_ms <= RECORD_MS)
-        if start and not await path.load_trace(reader.manifest):
+        known = [entry.position for entry in await path.load_trace(reader.manifest)]
+        if is_worth_saving(known, [entry.position for entry in start]):
             await path.save_trace(reader.manifest, start)
 
 
