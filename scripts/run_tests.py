@@ -79,7 +79,7 @@ STAGES = (
     Stage("kernel", (PYTEST,), ("tests/kernel", "tests/conformance"), limit=900, retry=PYTEST),
     Stage("api", (PYTEST,), ("tests/api",), limit=900, retry=PYTEST),
     Stage("hostile", (PYTEST,), ("tests/hostile",), limit=900, retry=PYTEST),
-    Stage("guest", ((PYTHON, "-m", "tests.vm", "-q"),), limit=900, retry=(PYTHON, "-m", "tests.vm", "-q")),
+    Stage("guest", ((PYTHON, "-m", "tests.vm", "-q"),), limit=1800, retry=(PYTHON, "-m", "tests.vm", "-q")),
 )
 
 
