@@ -12,7 +12,7 @@ LOCAL_IMPORTS: frozenset[str] = frozenset()
 
 STANDALONE = {
     "sandbox/init.py": {"__future__", "_signal", "_socket", "ctypes", "gc", "marshal", "os", "select", "sys"},
-    "runtimes/python/runtime_client.py": {"__future__", "collections", "os", "socket"},
+    "runtimes/python/runtime_client.py": {"__future__", "binascii", "collections", "os", "socket"},
 }
 """Files that run in a process where every import costs a cold start, and all that they may import."""
 
