@@ -89,6 +89,8 @@ def main(names: Sequence[str]) -> int:
         print(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(stage.name for stage in STAGES)}")
         return 2
     os.chdir(REPOSITORY)
+    # A shell that runs us in the background has Ctrl-C ignored in us, and what we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["PATH"] = os.pathsep.join((str(Path(PYTHON).parent), os.environ["PATH"], "/usr/sbin", "/sbin"))
     outcomes = [_run_stage(stage) for stage in STAGES if not names or stage.name in names]
     _summarise(outcomes)
