@@ -150,6 +150,8 @@ def test_what_cannot_be_a_function_is_refused(client: Any, params: dict[str, Any
 def test_versions_are_published_once_for_each_state(client: Any, function: Deployed) -> None:
     again = client.publish_version(FunctionName=function.name, Description="other")
     assert (again["Version"], again["Description"], status(again)) == ("1", "first", 201)
+    shown = client.get_function_configuration(FunctionName=function.name, Qualifier="1")
+    assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")  # Terraform waits for both
     listed = client.list_versions_by_function(FunctionName=function.name)["Versions"]
     assert [one["Version"] for one in listed] == ["$LATEST", "1"]
     everything = client.get_paginator("list_functions").paginate(FunctionVersion="ALL")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lambdad.control.interface import ImageBuilder, Preparer, Spawn
-from lambdad.model.arn import LATEST, function_arn
+from lambdad.model.arn import function_arn
 from lambdad.model.environment import Image
 from lambdad.model.errors import ApiError
 from lambdad.model.function import (
@@ -141,7 +141,7 @@ def settled(version: FunctionVersion, failure: Failure | None) -> FunctionVersio
             version,
             serving=version.deployment,
             state=Status(value=ACTIVE),
-            last_update=Status(value=SUCCESSFUL) if version.version == LATEST else version.last_update,
+            last_update=Status(value=SUCCESSFUL),
         )
     failed = Status(value=FAILED, reason=failure.reason, code=failure.code)
     if version.state.value == PENDING:
