@@ -6,6 +6,7 @@ The runtime talks to a canned Runtime API; there are no walls here, those are th
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import shutil
@@ -94,6 +95,26 @@ def handler(event, context):
         return Broken()
     if what == "exit":
         sys.exit(7)
+    if what == "stream":
+        return pieces(event)
+    if what == "stream-async":
+        return pieces_async(event)
+
+
+def pieces(event):
+    if event.get("fail-at-once"):
+        raise KeyError("early")
+    yield from event["pieces"]
+    if "number" in event:
+        yield event["number"]
+    yield b"\\xff"
+    if event.get("fail"):
+        raise IndexError("late")
+
+
+async def pieces_async(event):
+    for piece in pieces(event):
+        yield piece
 """
 
 
@@ -235,6 +256,37 @@ def test_an_exception_is_reported_and_the_next_event_taken(run: Run, tmp_path: P
     assert "lambda-runtime-function-xray-error-cause" in outcome.posts[0].headers
     assert echo == {"do": "echo"}
     assert b"[ERROR] ValueError: no \xc3\xa9\rTraceback (most recent call last):\r" in outcome.output
+
+
+@pytest.mark.parametrize("kind", ["stream", "stream-async"])
+def test_a_handler_that_yields_streams(run: Run, kind: str) -> None:
+    head = {"statusCode": 418}
+    outcome = run(
+        [
+            {"do": kind, "pieces": ["a", "é"]},
+            {"do": kind, "pieces": [head, "tea"]},
+            {"do": kind, "pieces": ["a"], "fail": True},
+            {"do": kind, "pieces": ["a"], "number": 1},
+            {"do": kind, "pieces": [], "fail-at-once": True},
+            {"do": "echo"},
+        ]
+    )
+    whole, with_head, late, wrong, early, echo = outcome.posts
+    assert (whole.kind, whole.body) == ("response", "aé".encode() + b"\xff")
+    assert whole.headers["lambda-runtime-function-response-mode"] == "streaming"
+    assert whole.headers["content-type"] == "text/plain; charset=utf-8"
+    assert with_head.headers["content-type"] == "application/vnd.awslambda.http-integration-response"
+    assert with_head.body == b'{"statusCode": 418}' + bytes(8) + b"tea\xff"
+    assert (late.kind, late.body) == ("response", b"a\xff")
+    assert late.headers["lambda-runtime-function-error-type"] == "IndexError"
+    told = json.loads(base64.b64decode(late.headers["lambda-runtime-function-error-body"]))
+    assert (told["errorType"], told["errorMessage"]) == ("IndexError", "late")
+    assert all("app.py" in line for line in told["stackTrace"]) or kind == "stream-async"
+    assert "bootstrap.py" not in str(told["stackTrace"])
+    assert b"[ERROR] IndexError: late" in outcome.output
+    assert wrong.headers["lambda-runtime-function-error-type"] == "TypeError"
+    assert (early.kind, json.loads(early.body)["errorType"]) == ("error", "KeyError")
+    assert json.loads(echo.body) == {"do": "echo"}
 
 
 def test_bodies_of_six_megabytes_pass_both_ways(run: Run) -> None:

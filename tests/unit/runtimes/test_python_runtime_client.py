@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -157,3 +157,66 @@ def test_whatever_a_server_sends_is_an_answer_or_an_error(data: bytes) -> None:
         _with_server(_answering([data]), runtime_client.next)
     except (RuntimeError, ValueError) as error:
         assert str(error)
+
+
+def test_a_response_in_pieces_is_sent_in_chunks_on_the_same_connection() -> None:
+    api = CannedApi([Event(b"1"), Event(b"2")])
+
+    def use() -> None:
+        runtime_client.next()
+        pieces = iter((b"a", b"", b"b" * 100_000))
+        runtime_client.post_invocation_stream("id1", pieces, "text/x", "inv")
+        runtime_client.next()
+
+    _with_server(api.serve, use)
+    [post] = api.posts
+    assert api.connections == 1
+    assert (post.kind, post.body) == ("response", b"a" + b"b" * 100_000)
+    assert post.headers["lambda-runtime-function-response-mode"] == "streaming"
+    assert post.headers["content-type"] == "text/x"
+    assert post.headers["lambda-runtime-invocation-id"] == "inv"
+    assert "lambda-runtime-function-error-type" not in post.headers
+
+
+def test_a_response_that_fails_midway_ends_with_its_error_in_trailers() -> None:
+    api = CannedApi([Event(b"1")])
+
+    def pieces() -> Iterator[bytes]:
+        yield b"a"
+        raise runtime_client.StreamFailed("Odd\r\nX: y", "e30=")
+
+    def use() -> None:
+        runtime_client.next()
+        runtime_client.post_invocation_stream("id1", pieces(), "text/x")
+
+    _with_server(api.serve, use)
+    [post] = api.posts
+    assert post.body == b"a"
+    assert post.headers["lambda-runtime-function-error-type"] == "Odd  X: y"
+    assert post.headers["lambda-runtime-function-error-body"] == "e30="
+
+
+def test_a_stream_is_broken_off_by_any_other_exception_and_never_sent_twice() -> None:
+    api = CannedApi([Event(b"1")])
+
+    def pieces() -> Iterator[bytes]:
+        yield b"a"
+        raise SystemExit(3)
+
+    def use() -> None:
+        runtime_client.next()
+        with pytest.raises(SystemExit):
+            runtime_client.post_invocation_stream("id1", pieces(), "text/x")
+
+    _with_server(api.serve, use)
+    assert api.posts == []
+
+
+def test_a_refused_stream_is_an_error() -> None:
+    api = CannedApi([Event(b"1")], "400 Bad Request")
+
+    def use() -> None:
+        with pytest.raises(RuntimeError, match="HTTP status 400"):
+            runtime_client.post_invocation_stream("id1", iter((b"a",)), "text/x")
+
+    _with_server(api.serve, use)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 
+from lambdad.testing.waiting import wait_until_async
 from lambdad.wire.http import BodyFlow, BodyReader, BodyWriter, Request, Response
 from lambdad.wire.server import BodyOpener, Handler, HttpServer, Responder, ServerLimits
 
@@ -221,9 +222,7 @@ CHUNKED = b"POST /pieces HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    """The deadline is that of `serve`."""
-    while not is_true():
-        await asyncio.sleep(0.001)
+    await wait_until_async(is_true, "what the client waits for", DEADLINE_S)
 
 
 def test_a_body_in_pieces_comes_as_it_comes_and_trailers_at_its_end() -> None:
@@ -363,9 +362,13 @@ def test_a_slow_client_is_told_of_and_one_that_leaves_too() -> None:
             received += len(await reader.read(1024 * 1024))
         await until(lambda: source.log == ["drained"])
         writer.transport.abort()
-        while "lost" not in source.log:  # a half-closed client may still read: it takes a write to know
+
+        def is_told() -> bool:  # a half-closed client may still read: it takes a write to know
+            assert source.writer is not None
             source.writer.write(b"late")
-            await asyncio.sleep(0)
+            return "lost" in source.log
+
+        await until(is_told)
         source.writer.write(b"later")
         source.writer.end()
         assert source.log == ["drained", "lost"]

@@ -4,6 +4,10 @@ It is installed as /var/runtime/bootstrap.py and runs under the function's inter
 handler can see (`sys.path`, `sys.argv`, the environment, logging, random numbers) is the same on both ways, and as
 on AWS. The client reads its settings from the environment when it is imported, so a fork sets them anew.
 
+What AWS lacks: a handler that is a generator, or an async generator, streams its response. It yields str and bytes;
+the first thing that it yields may be a dict of `statusCode`, `headers` and `cookies`, for function URLs. An error
+before the first piece is an ordinary one.
+
 What a fork cannot undo: hash randomisation and address layout are the zygote's, and the dynamic linker keeps the
 LD_LIBRARY_PATH of the zygote. `lambdad.runtimes.start` therefore boots functions that need their own.
 """
@@ -11,6 +15,7 @@ LD_LIBRARY_PATH of the zygote. `lambdad.runtimes.start` therefore boots function
 from __future__ import annotations
 
 import atexit
+import base64
 import gc
 import importlib
 import io
@@ -26,11 +31,14 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import simplejson  # type: ignore[import-untyped]
 from awslambdaric import bootstrap, lambda_config, lambda_runtime_client, lambda_runtime_marshaller
+
+if TYPE_CHECKING:
+    import asyncio
 
 _MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 RUNTIME_DIRECTORY = "/var/runtime"
@@ -110,7 +118,7 @@ def _main() -> None:
         importlib.import_module("awslambdaric.__main__").main(["", config.handler])
         return
     lambda_runtime_client.BaseLambdaRuntimeClient.marshaller = _make_marshaller()
-    client = lambda_runtime_client.LambdaRuntimeClient(config.api_address, use_thread_for_polling_next=False)
+    client = _Client(config.api_address, use_thread_for_polling_next=False)
     bootstrap.run(config.handler, client)
 
 
@@ -148,7 +156,94 @@ def _finish_the_interpreter() -> None:
     site.execsitecustomize()
 
 
-class _QuickMarshaller(lambda_runtime_marshaller.LambdaMarshaller):  # type: ignore[misc]
+class _Pieces:
+    """A response that comes in pieces, its first one already there: what goes wrong before it is no stream's error."""
+
+    def __init__(self, iterator: Iterator[object]) -> None:
+        self.content_type = "application/octet-stream"
+        self._iterator = iterator
+        self._first = b""
+        first = next(iterator, b"")
+        if isinstance(first, dict):
+            self.content_type = "application/vnd.awslambda.http-integration-response"
+            self._first = json.dumps(first).encode() + bytes(8)
+        else:
+            if isinstance(first, str):
+                self.content_type = "text/plain; charset=utf-8"
+            self._first = _piece(first)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from map(_piece, self._iterator)
+
+
+def _piece(value: object) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError(f"a handler that streams must yield str or bytes, not {type(value).__name__}")
+
+
+_loop: list[asyncio.AbstractEventLoop] = []
+"""The loop of async generators, made by the first: what a handler keeps between invocations stays usable."""
+
+
+def _drive(generator: AsyncGenerator[object, None]) -> Iterator[object]:
+    """The values of an async generator."""
+    if not _loop:
+        _loop.append(importlib.import_module("asyncio").new_event_loop())
+    while True:
+        try:
+            value = _loop[0].run_until_complete(generator.__anext__())
+        except StopAsyncIteration:
+            return
+        yield value
+
+
+class _Marshaller(lambda_runtime_marshaller.LambdaMarshaller):  # type: ignore[misc]
+    """The client's own, but generators are responses in pieces."""
+
+    def marshal_response(self, response: object) -> tuple[object, str]:
+        if isinstance(response, types.AsyncGeneratorType):
+            response = _drive(response)
+        if isinstance(response, types.GeneratorType):
+            pieces = _Pieces(response)
+            return pieces, pieces.content_type
+        marshalled: tuple[object, str] = super().marshal_response(response)
+        return marshalled
+
+
+class _Client(lambda_runtime_client.LambdaRuntimeClient):  # type: ignore[misc]
+    """The client's own, which can also send a response in pieces."""
+
+    def post_invocation_result(
+        self, invoke_id: str, result_data: object, content_type: str = "application/json", invocation_id: object = None
+    ) -> None:
+        if isinstance(result_data, _Pieces):
+            transport = lambda_runtime_client.runtime_client
+            pieces = _failing(result_data, invoke_id, transport.StreamFailed)
+            transport.post_invocation_stream(invoke_id, pieces, content_type, invocation_id)
+        else:
+            super().post_invocation_result(invoke_id, result_data, content_type, invocation_id)
+
+
+def _failing(pieces: Iterable[bytes], invoke_id: str, failure: type[Exception]) -> Iterator[bytes]:
+    """The pieces; an exception of the handler becomes `failure`, logged as the client logs every error."""
+    try:
+        yield from pieces
+    except Exception as error:
+        ours = _failing.__code__.co_filename
+        frames = [frame for frame in bootstrap.extract_traceback(error.__traceback__) if frame[0] != ours]
+        kind = type(error).__name__
+        result = bootstrap.make_error(str(error), kind, traceback.format_list(frames), invoke_id)
+        with bootstrap.create_log_sink() as sink:
+            bootstrap.log_error(result, sink)
+        body = base64.b64encode(lambda_runtime_marshaller.to_json(result).encode())
+        raise failure(kind, body.decode()) from None
+
+
+class _QuickMarshaller(_Marshaller):
     """The client's own, where `simplejson` has no C code for this interpreter: events are read by the standard library.
 
     The two differ in what is no JSON only, and the platform lets no such event through.
@@ -166,7 +261,7 @@ class _QuickMarshaller(lambda_runtime_marshaller.LambdaMarshaller):  # type: ign
 def _make_marshaller() -> lambda_runtime_marshaller.LambdaMarshaller:
     """A marshaller that has read this process's environment; in a fork the one of the import has not."""
     if simplejson.encoder.c_make_encoder is not None:
-        return lambda_runtime_marshaller.LambdaMarshaller()
+        return _Marshaller()
     simplejson.encoder.encode_basestring_ascii = json.encoder.encode_basestring_ascii
     return _QuickMarshaller()
 

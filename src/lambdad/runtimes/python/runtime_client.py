@@ -1,8 +1,9 @@
 """The HTTP side of AWS's Python runtime client, in pure Python: a drop-in for its C extension of the same name.
 
 `awslambdaric` calls `initialize_client`, `next`, `post_invocation_result` and `post_error`; its wheels carry a libcurl
-based extension for one ABI only. This module serves every CPython from 3.9, and runs inside the function's process:
-it imports nothing but `socket`, `os` and what they load themselves.
+based extension for one ABI only. Our entry adds `post_invocation_stream`, for handlers that are generators. This module
+serves every CPython from 3.9, and runs inside the function's process: it imports nothing but `socket`, `os` and what
+they load themselves.
 
 One connection, kept open, one request at a time: `next` may run in another thread than the posts (the client does so
 to keep the main thread open for signals) but never at the same time. A connection that the server closed while idle is
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _API = "/2018-06-01/runtime/invocation"
 _HEAD_MAX = 2 * 1024 * 1024
@@ -23,6 +24,8 @@ _CUT = "the connection was closed in the middle of an answer"
 _JOIN_MAX = 16 * 1024
 """Up to this size a body is sent in one write with its head: copying is cheaper than a second system call."""
 
+_ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
+_ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 _DEADLINE = "Lambda-Runtime-Deadline-Ms"
 _HEADERS = {
     name: name.lower().encode()
@@ -40,6 +43,10 @@ _HEADERS = {
 """What `next` hands on beside the deadline, under the names that `awslambdaric` looks up."""
 
 _connection: _Connection | None = None
+
+
+class StreamFailed(Exception):
+    """Raised by the pieces of a response: it failed midway. Arguments: type, and error object as JSON in base64."""
 
 
 def initialize_client(user_agent: str) -> None:
@@ -66,6 +73,27 @@ def post_invocation_result(
 ) -> None:
     """Send a handler's result, as bytes."""
     _post(f"{_API}/{invoke_id}/response", result_data, [("Content-Type", content_type)], invocation_id)
+
+
+def post_invocation_stream(
+    invoke_id: str, pieces: Iterable[bytes], content_type: str, invocation_id: str | None = None
+) -> None:
+    """Send a response piece by piece, each as soon as it is there; waits while the platform takes no more.
+
+    `StreamFailed`, raised by `pieces`, goes to the platform; every other exception to the caller, and the response is
+    then broken off.
+    """
+    headers = [
+        ("Content-Type", content_type),
+        ("Lambda-Runtime-Function-Response-Mode", "streaming"),
+        ("Transfer-Encoding", "chunked"),
+        ("Trailer", f"{_ERROR_TYPE}, {_ERROR_BODY}"),
+    ]
+    if invocation_id:
+        headers.append(("Lambda-Runtime-Invocation-Id", invocation_id))
+    status, _, answer = _open().stream(f"{_API}/{invoke_id}/response", headers, pieces)
+    if not 200 <= status < 300:
+        raise RuntimeError(f"Failed to stream invocation response. HTTP status {status}: {answer[:512]!r}")
 
 
 def post_error(invoke_id: str, error_response_data: str, xray_fault: str, invocation_id: str | None = None) -> None:
@@ -130,20 +158,52 @@ class _Connection:
             self.close()  # an answer may be half read: its rest must not be taken for the next one
             raise
 
+    def stream(
+        self, path: str, headers: Sequence[tuple[str, str]], pieces: Iterable[bytes]
+    ) -> tuple[int, dict[bytes, str], bytes]:
+        """POST a body in chunks, once: pieces cannot be had again."""
+        try:
+            connection = self._connect()
+            connection.sendall(self._request_head("POST", path, headers))
+            trailers = ""
+            try:
+                for piece in pieces:
+                    if piece:
+                        self._send(connection, b"%x\r\n" % len(piece), piece, b"\r\n")
+            except StreamFailed as failure:
+                kind, body = failure.args
+                trailers = f"{_ERROR_TYPE}: {_header_value(kind)}\r\n{_ERROR_BODY}: {_header_value(body)}\r\n"
+            connection.sendall(f"0\r\n{trailers}\r\n".encode("utf-8", "replace"))
+            return self._answer(connection)
+        except (OSError, ValueError, _Closed) as error:
+            self.close()
+            raise RuntimeError(f"The Lambda Runtime API at {self._host} failed: {error}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _request_head(self, method: str, path: str, headers: Sequence[tuple[str, str]]) -> bytes:
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", f"User-Agent: {self._user_agent}"]
+        lines += [f"{name}: {_header_value(value)}" for name, value in headers]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
+
+    @staticmethod
+    def _send(connection: socket.socket, before: bytes, body: bytes, after: bytes) -> None:
+        if len(body) <= _JOIN_MAX:
+            connection.sendall(before + body + after)
+        else:
+            connection.sendall(before)
+            connection.sendall(body)
+            if after:
+                connection.sendall(after)
+
     def _exchange(
         self, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> tuple[int, dict[bytes, str], bytes]:
         connection = self._connect()
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", f"User-Agent: {self._user_agent}"]
-        lines += [f"{name}: {_header_value(value)}" for name, value in headers]
         if method == "POST":
-            lines.append(f"Content-Length: {len(body)}")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
-        if len(body) <= _JOIN_MAX:
-            connection.sendall(head + body)
-        else:
-            connection.sendall(head)
-            connection.sendall(body)
+            headers = [*headers, ("Content-Length", str(len(body)))]
+        self._send(connection, self._request_head(method, path, headers), body, b"")
         return self._answer(connection)
 
     def _connect(self) -> socket.socket:
