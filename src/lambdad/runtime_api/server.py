@@ -30,12 +30,14 @@ LIMITS = ServerLimits(
     connections=64,
 )
 
+MODE_HEADER = "lambda-runtime-function-response-mode"
+"""Marks requests about which `RuntimeApi.open_body` is to be asked."""
+
 _JSON = ("Content-Type", "application/json")
 _ACCEPTED = Response(202, [_JSON], b'{"status":"OK"}\n')
 _PREFIX = "/2018-06-01/runtime/"
 _INVOCATION = "/2018-06-01/runtime/invocation/"
 _NEXT = "/2018-06-01/runtime/invocation/next"
-_MODE = "lambda-runtime-function-response-mode"
 _STREAM_TYPE = "application/octet-stream"
 _ERROR_TYPE = re.compile(r"(?:Runtime|Function)\.[A-Z][a-zA-Z]+")
 
@@ -154,7 +156,7 @@ class RuntimeApi:
             self._events.ready()
 
     def _response(self, request_id: str, request: Request, responder: Responder) -> None:
-        if _MODE in request.headers and _mode(request) not in ("buffered", "streaming"):
+        if MODE_HEADER in request.headers and _mode(request) not in ("buffered", "streaming"):
             responder.send(_refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode"))
             return
         self._state.call(Call.RESPONSE, request_id)
@@ -205,7 +207,7 @@ class _StreamedResponse:
 
 
 def _mode(request: Request) -> str:
-    return request.headers.get(_MODE, "").lower()
+    return request.headers.get(MODE_HEADER, "").lower()
 
 
 def _error_body(error_type: str, trailers: Mapping[str, str]) -> bytes:

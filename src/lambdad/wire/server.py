@@ -66,7 +66,10 @@ _BODYLESS = frozenset({204, 304})
 
 
 class HttpServer:
-    """Connections of one listening socket. `sweep` must be called about once a second by whoever owns the server."""
+    """Connections of one listening socket. `sweep` must be called about once a second by whoever owns the server.
+
+    open_body: asked about requests that have `body_header` (lower case); no others pay for it.
+    """
 
     def __init__(
         self,
@@ -74,9 +77,11 @@ class HttpServer:
         limits: ServerLimits,
         loop: asyncio.AbstractEventLoop,
         open_body: BodyOpener | None = None,
+        body_header: str = "",
     ) -> None:
         self.handler = handler
         self.open_body = open_body
+        self.body_header = body_header
         self.limits = limits
         self.loop = loop
         self.connections: set[_Connection] = set()
@@ -225,8 +230,9 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
             self._transport.write(_CONTINUE)
-        if self.server.open_body is not None and self._busy is None and not self._queue:
-            self._open_body(self.server.open_body)
+        server = self.server
+        if server.body_header in self._headers and server.open_body is not None and self._is_free:
+            self._open_body(server.open_body)
 
     def on_body(self, body: bytes) -> None:
         if self._reader is not None:
@@ -274,6 +280,11 @@ class _Connection(asyncio.Protocol):
     def _check_headers(self) -> None:
         if self._header_bytes > self.server.limits.headers:
             raise _TooLarge(431, f"The request line and headers are larger than {self.server.limits.headers} bytes.")
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether the request that is coming in is the only one."""
+        return self._busy is None and not self._queue
 
     # -- bodies in pieces
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.runtime_api.server import LIMITS, RuntimeApi
+from lambdad.runtime_api.server import LIMITS, MODE_HEADER, RuntimeApi
 from lambdad.sandbox.interface import Sandbox, SandboxDriver, SandboxError, StartError, Volume
 from lambdad.sandbox.spec import SandboxSpec
 from lambdad.telemetry.log import Logger
@@ -222,7 +222,7 @@ class EnvironmentDriver:
         """Serve the Runtime API of a sandbox that has just started, and hear its output and its end."""
         self._sandbox = sandbox
         self._api = RuntimeApi(_Events(self, generation))
-        self._server = server = HttpServer(self._api.handle, LIMITS, self._loop, self._api.open_body)
+        self._server = server = HttpServer(self._api.handle, LIMITS, self._loop, self._api.open_body, MODE_HEADER)
         self._start_reading()
         self._machine.launched(time.monotonic())
         await server.listen(sandbox.listener)

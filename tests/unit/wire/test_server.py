@@ -27,7 +27,7 @@ def serve(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = HttpServer(handler, ServerLimits(**limits), loop, open_body)  # type: ignore[arg-type]
+        server = HttpServer(handler, ServerLimits(**limits), loop, open_body, "x-pieces")  # type: ignore[arg-type]
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         await server.listen(listener)
@@ -218,7 +218,7 @@ def open_pieces(opened: list[Pieces]) -> BodyOpener:
     return open_body
 
 
-CHUNKED = b"POST /pieces HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+CHUNKED = b"POST /pieces HTTP/1.1\r\nX-Pieces: y\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
 
 
 async def until(is_true: Callable[[], bool]) -> None:
@@ -252,7 +252,7 @@ def test_a_sender_that_is_held_back_is_not_read() -> None:
 
     async def client(server: HttpServer, port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"POST /pieces HTTP/1.1\r\nContent-Length: {total}\r\n\r\n".encode())
+        writer.write(f"POST /pieces HTTP/1.1\r\nX-Pieces: y\r\nContent-Length: {total}\r\n\r\n".encode())
         await until(lambda: bool(opened))
         opened[0].flow.pause()
         writer.write(bytes(total))

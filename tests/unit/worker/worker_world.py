@@ -36,8 +36,8 @@ SPEC = EnvironmentSpec(
 )
 
 
-def invocation(request_id: str = "r1", *, tail: bool = False) -> Invocation:
-    return Invocation(request_id=request_id, payload=b'{"n":1}', invoked_arn="arn", tail=tail)
+def invocation(request_id: str = "r1", *, tail: bool = False, streaming: bool = False) -> Invocation:
+    return Invocation(request_id=request_id, payload=b'{"n":1}', invoked_arn="arn", tail=tail, streaming=streaming)
 
 
 class Records:
@@ -185,6 +185,14 @@ class FakeRuntime:
         loop = asyncio.get_running_loop()
         status, _, _ = await loop.run_in_executor(None, self._call, "POST", path, body)
         return status
+
+    async def open_stream(self, request_id: str = "r1") -> asyncio.StreamWriter:
+        """Begin a streamed response; the test writes its chunks."""
+        _, writer = await asyncio.open_connection("127.0.0.1", self.sandbox.port)
+        head = f"POST /2018-06-01/runtime/invocation/{request_id}/response HTTP/1.1\r\nContent-Type: text/x\r\n"
+        mode = "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write((head + mode).encode())
+        return writer
 
     def _call(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.sandbox.port, timeout=DEADLINE_S)
