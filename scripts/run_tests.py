@@ -1,8 +1,8 @@
 """Every check of the project, stage by stage: `run_tests.py [STAGE...]`, by default all.
 
 All stages run even when one has failed, so that one log shows everything; the exit code tells whether all passed.
-Tests that share the machine with the kernel are sensitive to its load: those that fail are run once more, alone, and
-the end of the log names the ones that passed only then. A test that fails twice fails the run.
+Tests that share the machine with others are sensitive to its load: those that fail are run once more, alone, and the
+end of the log names the ones that passed only then. A test that fails twice fails the run.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ STAGES = (
     ),
     Stage("contracts", (("lint-imports", "--no-cache"),)),
     Stage("architecture", (PYTEST,), ("tests/architecture",)),
-    Stage("unit", ((*PYTEST, "-n", "auto"),), ("tests/unit", "tests/property")),
+    Stage("unit", ((*PYTEST, "-n", "auto"),), ("tests/unit", "tests/property"), retry=PYTEST),
     Stage("kernel", (PYTEST,), ("tests/kernel", "tests/conformance"), limit=900, retry=PYTEST),
     Stage("api", (PYTEST,), ("tests/api",), limit=900, retry=PYTEST),
     Stage("hostile", (PYTEST,), ("tests/hostile",), limit=900, retry=PYTEST),
