@@ -55,7 +55,7 @@ def test_files_of_the_host_cannot_be_read(prober: Deployed, node: LocalNode) -> 
         host_tmp=f"os.listdir({str(node.data_dir.parent)!r})",
         cgroup="os.listdir('/sys/fs/cgroup')",
         sys="os.listdir('/sys/kernel')",
-        kcore="open('/proc/kcore', 'rb').read(1)",
+        kcore="open('/proc/kcore', 'rb').read(1)[0]",  # masked by an empty file where the kernel has it
         kmsg="open('/dev/kmsg', 'rb').read(1)",
         mem="open('/dev/mem', 'rb').read(1)",
         disk="open('/dev/vda', 'rb').read(1)",
