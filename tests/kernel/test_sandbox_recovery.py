@@ -114,7 +114,7 @@ def test_two_drivers_on_one_directory_are_refused(tmp_path: Path) -> None:
 def test_a_launcher_that_dies_is_replaced_and_its_sandboxes_live_on(tmp_path: Path) -> None:
     async def scenario(driver: NativeDriver, lab: Lab) -> None:
         async with started(lab, shell("exec sleep 1000")) as sandbox:
-            _kill_helper(tmp_path / "state", "init.py")
+            _kill_helper(tmp_path / "state", "launcher.py")
             for _ in range(5):
                 assert (await run_script(lab, "echo works")).text == "works\n"
             assert not sandbox.exited.done()

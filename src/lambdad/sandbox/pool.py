@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lambdad.sandbox import init
 from lambdad.sandbox.cell import Cell
+from lambdad.sandbox.inside import launcher
 from lambdad.sandbox.interface import SandboxError
 from lambdad.sandbox.packets import PacketReader, packet_pair
 
-_PROGRAM = str(Path(init.__file__))
+_PROGRAM = str(Path(launcher.__file__))
 _MAKING_MAX = 16
 """Cells under way at once: more would only make each of them slower."""
 _RETRY_DELAY_S = 0.02

@@ -1,0 +1,199 @@
+"""Process 1 of a cell, the *init*: it makes the cell, then reaps, reports, and ends with its driver."""
+
+# `typing` is not worth its memory here.
+# mypy: allow-any-generics, allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import marshal
+import os
+import select
+import sys
+
+from lambdad.sandbox.inside.calls import (
+    ATTR_NODEV,
+    ATTR_NOEXEC,
+    ATTR_NOSUID,
+    ATTR_RDONLY,
+    BACKLOG,
+    CAP_KILL,
+    CAP_SETGID,
+    CAP_SETUID,
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    IFF_UP,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    PR_SET_DUMPABLE,
+    PROC_HIDDEN,
+    PROC_READ_ONLY,
+    RUNTIME_API,
+    SIOCSIFFLAGS,
+    SignalSet,
+    bind,
+    check,
+    enter_root,
+    keep_only,
+    libc,
+    make_mount_point,
+    mount,
+    receive,
+    report,
+    restrict,
+    send,
+    set_capabilities,
+    set_filter,
+    write_file,
+)
+from lambdad.sandbox.inside.runtime_process import (
+    run_runtime,
+)
+
+
+def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config: dict):
+    """Make the cell. Returns in the runtime process only, what it is to do next."""
+    try:
+        listener = make_cell(groups, config["layout"])
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        runtime = os.fork()
+        if runtime == 0:
+            control.detach()
+            listener.detach()
+            ours.detach()
+            keep_only([0, 1, 2, launch_fd, theirs.fileno()])
+            return lambda: run_runtime(_socket.socket(fileno=launch_fd), theirs, config)
+        # Without a handler process 1 cannot be signalled from below.
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        theirs.close()
+        os.close(launch_fd)
+        pidfd = os.pidfd_open(runtime)
+        send(control, b"ready", [listener.fileno(), pidfd])
+        os.close(pidfd)
+        listener.close()
+        attend(control, ours, runtime, config["filter"])
+    except BaseException as error:
+        report(control, error)
+    os._exit(1)
+
+
+def make_cell(groups: list[int], layout: list[tuple[str, ...]]) -> _socket.socket:
+    """Enter the cell's control groups, namespaces and root. Returns the listening socket for the Runtime API."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        if fd == null:
+            os.set_inheritable(fd, True)
+        else:
+            os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+    for fd in groups:
+        os.write(fd, b"0")
+        os.close(fd)
+    os.umask(0o022)
+    check(libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP), "unshare")
+    listener = listen()
+    mount("tmpfs", "/cell", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k")
+    for kind, path, *rest in layout:
+        target = "/cell" + path
+        if kind == "link":
+            os.symlink(rest[0], target)
+        elif kind == "bind":
+            make_mount_point(target, os.path.isdir(rest[0]))
+            bind(rest[0], target)
+        else:
+            os.makedirs(target, 0o755, exist_ok=True)
+    mount_proc("/cell/proc")
+    enter_root("/cell")
+    return listener
+
+
+def listen() -> _socket.socket:
+    """Bring the loopback interface up, the only one there is, and listen where the Runtime API is expected."""
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    request = b"lo".ljust(16, b"\0") + IFF_UP.to_bytes(2, sys.byteorder) + bytes(22)
+    check(libc.ioctl(listener.fileno(), SIOCSIFFLAGS, request), "lo up")
+    listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    listener.bind(RUNTIME_API)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def mount_proc(proc: str) -> None:
+    """The cell's own processes, each seen by its own user only, and nothing that tells of the host or changes it."""
+    mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2")
+    for name in PROC_HIDDEN:
+        path = f"{proc}/{name}"
+        if os.path.isdir(path):
+            bind("/empty", path)
+        elif os.path.exists(path):
+            bind("/dev/null", path)
+    for name in PROC_READ_ONLY:
+        path = f"{proc}/{name}"
+        if os.path.exists(path):
+            bind(path, path)
+            restrict(path, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)
+
+
+def attend(control: _socket.socket, channel: _socket.socket, runtime: int, program: bytes) -> None:
+    """Be process 1: reap, report the end of the runtime process, end with the driver."""
+    children = SignalSet(1 << (_signal.SIGCHLD - 1))
+    signals = check(libc.signalfd(-1, children, os.O_CLOEXEC), "signalfd")
+    poll = select.poll()
+    for fd in (signals, control.fileno(), channel.fileno()):
+        poll.register(fd, select.POLLIN)
+    while True:
+        for fd, _ in poll.poll():
+            if fd == signals:
+                os.read(signals, 128)
+                reap(control, runtime)
+            elif fd == channel.fileno():
+                poll.unregister(fd)
+                maps, _ = receive(channel)
+                if maps:
+                    map_users(channel, runtime, marshal.loads(maps), program)
+            else:
+                word = control.recv(16)
+                if not word:
+                    return
+                # What stands in for a freezer: everything in here but this process, at once, if there is anything.
+                libc.kill(-1, _signal.SIGSTOP if word == b"stop" else _signal.SIGCONT)
+
+
+def reap(control: _socket.socket, runtime: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == runtime:
+            code, number = (-1, status & 0x7F) if status & 0x7F else (status >> 8, 0)
+            control.send(b"exited %d %d" % (code, number))
+
+
+def map_users(channel: _socket.socket, runtime: int, maps: tuple[str, str], program: bytes) -> None:
+    """Give the runtime process's new user namespace its ids, then live in it with no rights outside."""
+    space = os.open(f"/proc/{runtime}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    write_file(f"/proc/{runtime}/setgroups", "deny")
+    write_file(f"/proc/{runtime}/uid_map", maps[0])
+    write_file(f"/proc/{runtime}/gid_map", maps[1])
+    channel.send(b"mapped")
+    channel.close()
+    check(libc.setns(space, CLONE_NEWUSER), "setns user")
+    os.close(space)
+    owner = int(maps[0].split()[0])
+    os.setresgid(*[int(maps[1].split()[0])] * 3)
+    os.setresuid(owner, owner, owner)
+    check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
+    set_capabilities(1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID)
+    set_filter(program)
