@@ -67,6 +67,8 @@ class EnvironmentSpec:
     tracing: str = "PassThrough"
     egress: str = "none"
     """`none`, `internet` or `host`; see docs/SECURITY.md."""
+    initialization_type: str = "on-demand"
+    """Why the environment is started: `on-demand`, `provisioned-concurrency` or `snap-start`. Not part of `key`."""
 
     @property
     def key(self) -> str:
