@@ -17,6 +17,8 @@ MEMORY_MB_PER_VCPU = 1_769
 TIMEOUT_MAX_S = 900
 TIMEOUT_DEFAULT_S = 3
 INIT_TIMEOUT_S = 10.0
+EXTENSIONS_MAX = 10
+"""Extensions of one environment, internal and external together."""
 
 EPHEMERAL_MIN_MB = 512
 EPHEMERAL_MAX_MB = 10_240
