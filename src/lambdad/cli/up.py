@@ -26,6 +26,10 @@ def up(
         float | None, typer.Option(metavar="SECONDS", help="How long idle sandboxes are kept.")
     ] = None,
     egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
+    egress_allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Private address, network or ADDRESS:PORT open to `internet`."),
+    ] = None,
     zygotes: Annotated[bool | None, typer.Option("--zygotes/--no-zygotes", help="Start Python as a fork.")] = None,
     json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log one JSON object for each line.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")] = None,
@@ -39,6 +43,7 @@ def up(
         "concurrency": concurrency,
         "keep_alive": keep_alive,
         "egress": egress,
+        "egress_allow": egress_allow or None,
         "zygotes": zygotes,
         "json_logs": json_logs,
         "log_level": log_level,

@@ -71,6 +71,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare", None)
 
 
+def setns(namespace: int, kind: int) -> None:
+    """Bring the calling thread into the namespace of a descriptor; `kind` is its CLONE_ flag."""
+    _check(_libc.setns(namespace, kind), "setns", None)
+
+
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """mount(2), for what the newer calls below cannot do shorter (propagation)."""
     data = options.encode() or None

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lambdad.sandbox.firewall import parse_allowed
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -38,7 +40,8 @@ class Config:
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
-    egress: network of functions: `none` or `host`.
+    egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
+    egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
     retry_delays: before an event whose function failed is tried again, for the first and the second time.
     delivery_delays: before a record or dead letter that its target did not take is sent again.
     event_concurrency: events of one function that run at once; of all functions, four times as many.
@@ -62,6 +65,7 @@ class Config:
     prepared: int = 2
     zygotes: bool = True
     egress: str = "none"
+    egress_allow: tuple[str, ...] = ()
     retry_delays: tuple[float, ...] = (60.0, 120.0)
     delivery_delays: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0)
     event_concurrency: int = 50
@@ -86,6 +90,11 @@ class Config:
             raise ConfigError("retry_delays must not be empty, and no delay may be negative")
         if self.egress not in ("none", "internet", "host"):
             raise ConfigError(f"egress must be none, internet or host, not {self.egress!r}")
+        for text in self.egress_allow:
+            try:
+                parse_allowed(text)
+            except ValueError as error:
+                raise ConfigError(f"egress_allow: {error}") from None
         if self.host not in LOOPBACK:
             raise ConfigError(
                 f"host {self.host} is not a loopback address. lambdad does not verify signatures yet: whoever reaches "
@@ -144,6 +153,8 @@ def _fits(value: object, expected: str) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool)
         case "str":
             return isinstance(value, str)
+        case "tuple[str, ...]":
+            return isinstance(value, tuple) and all(_fits(item, "str") for item in value)
         case "tuple[float, ...]":
             return isinstance(value, tuple) and all(_fits(item, "float") for item in value)
         case _:

@@ -23,6 +23,7 @@ from lambdad.node.provision import NodeProvisioner, ZygoteHost
 from lambdad.node.tasks import Tasks
 from lambdad.runtimes.catalogue import Catalogue, discover
 from lambdad.runtimes.environment import Credentials
+from lambdad.sandbox.firewall import parse_allowed
 from lambdad.sandbox.interface import SandboxDriver
 from lambdad.sandbox.native import NativeDriver
 from lambdad.store.blobs import DirectoryBlobs
@@ -42,7 +43,12 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     paths = Paths(config.data_dir)
     paths.make_worker()
     catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes")
-    driver = NativeDriver(paths.worker / "sandboxes", prepared=config.prepared)
+    driver = NativeDriver(
+        paths.worker / "sandboxes",
+        prepared=config.prepared,
+        egress=config.egress,
+        allowed=[parse_allowed(text) for text in config.egress_allow],
+    )
     await driver.open()
     try:
         with ThreadPoolExecutor(2, "code") as executor:

@@ -13,11 +13,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lambdad.linux import cgroup, process
 from lambdad.linux.cgroup import Cgroup
 from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError, Usage
+from lambdad.sandbox.network import Link
 from lambdad.sandbox.packets import PacketReader, packet_pair
 
 _log = logging.getLogger(__name__)
@@ -27,23 +28,32 @@ _REMOVE_DELAY_MAX_S = 0.25
 _REMOVE_ATTEMPTS = 60
 """About ten seconds in all: processes that the kernel still takes apart keep their group busy."""
 
+Connect = Callable[[int], asyncio.Future[Link]]
+"""Connects the network namespace of a process; fails with SandboxError. See `network.Router.attach`."""
+
 _KILLED = ExitStatus(code=None, signal=signal.SIGKILL)
 
 
 class Cell:
-    """group: the control group that its processes join. launcher: where the request goes.
+    """group: the control group that its processes join. launcher: where the request goes. connect: gives it a network.
 
     ready: resolves when it can be started; fails with SandboxError.
     exited: resolves when the runtime process has ended. removed: when everything has. is_killed: from then on.
+    captured: resolves when the runtime process waits to be forked from; forked: how often it says that it was.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, group: Cgroup, launcher: PacketReader) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, group: Cgroup, launcher: PacketReader, connect: Connect | None = None
+    ) -> None:
         self._loop = loop
         self.group = group
         self.ready: asyncio.Future[None] = loop.create_future()
         self.exited: asyncio.Future[ExitStatus] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
+        self.captured: asyncio.Future[None] = loop.create_future()
+        self.forked = 0
         self.listener: socket.socket | None = None
+        self._users = -1
         self._init_pidfd = -1
         self._runtime_pidfd = -1
         self._started: asyncio.Future[None] | None = None
@@ -51,6 +61,8 @@ class Cell:
         self.is_killed = False
         self._is_handed_over = False
         self._attempts = 0
+        self._connect = connect
+        self._link: Link | None = None
         control, control_theirs = packet_pair()
         launch, launch_theirs = packet_pair()
         self._control = PacketReader(loop, control, self._on_control)
@@ -58,7 +70,7 @@ class Cell:
         joining: list[int] = []
         try:
             joining = group.open_for_joining()
-            launcher.send(b"cell", [control_theirs.fileno(), launch_theirs.fileno(), *joining])
+            launcher.send(*self._request(control_theirs.fileno(), launch_theirs.fileno(), joining))
         except OSError as error:
             self._fail(f"asking the launcher for a cell failed: {error}")
             self.kill()
@@ -73,14 +85,30 @@ class Cell:
         """Ready and not started, with its processes alive."""
         return self.ready.done() and not self.is_killed and self._started is None and not self.exited.done()
 
+    @property
+    def depths(self) -> list[int]:
+        """What berths are made below: its process 1 and its user namespace, as descriptors that stay ours."""
+        return [self._init_pidfd, self._users]
+
+    def tell(self, orders: bytes, fds: Sequence[int]) -> None:
+        """To a runtime process that was captured. Raises OSError."""
+        self._launch.send(orders, fds)
+
     def start(self, orders: bytes, fds: Sequence[int]) -> asyncio.Future[None]:
         """Send the runtime process on its way. Fails with StartError or SandboxError."""
         self._started = self._loop.create_future()
         try:
             self._launch.send(orders, fds)
         except OSError as error:
-            _refuse(self._started, SandboxError(f"the prepared process did not take its orders: {error}"))
+            refuse(self._started, SandboxError(f"the prepared process did not take its orders: {error}"))
         return self._started
+
+    @property
+    def runtime_api(self) -> tuple[str, int]:
+        """Where the listener is. Of a cell that is ready."""
+        assert self.listener is not None
+        host, port = self.listener.getsockname()
+        return host, port
 
     def hand_over(self) -> socket.socket:
         """The listener; from now on the caller closes it."""
@@ -138,6 +166,10 @@ class Cell:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
 
+    def _request(self, control: int, launch: int, joining: Sequence[int]) -> tuple[bytes, list[int]]:
+        """What the launcher is asked for, with the far ends of both sockets."""
+        return b"cell", [control, launch, *joining]
+
     def _tell_init(self, word: bytes) -> None:
         with contextlib.suppress(OSError):
             self._control.send(word)
@@ -152,8 +184,9 @@ class Cell:
                 self.listener = socket.socket(fileno=listener)
                 self.listener.setblocking(False)
                 self._runtime_pidfd = pidfd
-                if not self.ready.done():
-                    self.ready.set_result(None)
+                self._on_made()
+            case b"users", [users] if self._users < 0:
+                self._users = users
             case b"exited", []:
                 self._resolve_exit(_parse_exit(rest))
             case _:
@@ -165,23 +198,47 @@ class Cell:
                     self._fail("the launcher ended before it made a cell")
                     self.kill()
 
+    def _on_made(self) -> None:
+        """Its walls stand: it can be started once it has its network."""
+        if self._connect is not None and not self.is_killed:
+            self._connect(process.pid_of(self._init_pidfd)).add_done_callback(self._on_connected)
+        elif not self.ready.done():
+            self.ready.set_result(None)
+
+    def _on_connected(self, connected: asyncio.Future[Link]) -> None:
+        error = connected.exception()
+        if error is not None:
+            self._fail(str(error))
+            self.kill()
+            return
+        self._link = connected.result()
+        if self.removed.done():
+            self._link.release()
+        elif not self.ready.done():
+            self.ready.set_result(None)
+
     def _on_launch(self, data: bytes, fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)
         word, _, rest = data.partition(b" ")
         if word == b"going":
             self._is_going = True
+        elif word == b"captured" and not self.captured.done():
+            self.captured.set_result(None)
+        elif word == b"forked":
+            self.forked += 1
         if self._started is None or self._started.done():
             return
         if word == b"error":
             kind, _, text = rest.decode(errors="replace").partition(" ")
             error = SandboxError(f"starting a cell failed: {text}") if kind == "-" else StartError(kind, text)
-            _refuse(self._started, error)
-        elif not data and self._is_going:
+            refuse(self._started, error)
+        elif self._is_going and (not data or self._users >= 0):
+            # The program runs, or, where more is to be said, it is about to.
             self._started.set_result(None)
         elif not data:
             how = self.exited.result().describe() if self.exited.done() else "reason unknown"
-            _refuse(self._started, SandboxError(f"the process ended before the function's program ran ({how})"))
+            refuse(self._started, SandboxError(f"the process ended before the function's program ran ({how})"))
 
     def _on_init_ended(self) -> None:
         """Process 1 is gone, and with it, by the kernel, everything in its namespaces."""
@@ -194,9 +251,10 @@ class Cell:
         self.is_killed = True
         self._control.close()
         self._launch.close()
-        if self._runtime_pidfd >= 0:
-            os.close(self._runtime_pidfd)
-            self._runtime_pidfd = -1
+        for fd in (self._runtime_pidfd, self._users):
+            if fd >= 0:
+                os.close(fd)
+        self._runtime_pidfd = self._users = -1
         if self.listener is not None and not self._is_handed_over:
             self.listener.close()
         self._remove_group()
@@ -215,6 +273,8 @@ class Cell:
             delay = min(_REMOVE_DELAY_MAX_S, _REMOVE_DELAY_S * 2**self._attempts)
             self._loop.call_later(delay, self._remove_group)
         elif not self.removed.done():
+            if self._link is not None:
+                self._link.release()
             self.removed.set_result(None)
 
     def _resolve_exit(self, status: ExitStatus) -> None:
@@ -224,10 +284,10 @@ class Cell:
     def _fail(self, text: str) -> None:
         for future in (self.ready, self._started):
             if future is not None and not future.done():
-                _refuse(future, SandboxError(text))
+                refuse(future, SandboxError(text))
 
 
-def _refuse(future: asyncio.Future[None], error: SandboxError) -> None:
+def refuse(future: asyncio.Future[None], error: SandboxError) -> None:
     """Whoever waits sees it; nobody has to: the one who did may have been cancelled."""
     future.set_exception(error)
     future.exception()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lambdad.sandbox.identity import GROUP, USER
+from lambdad.sandbox.network import GATEWAY
 from lambdad.sandbox.spec import Bind
 
 USER_NAME = "sbx_user1051"
@@ -28,8 +29,6 @@ _WRITTEN = {
     "nobody:x:65534:65534:nobody:/:/sbin/nologin\n",
     "group": f"root:x:0:\n{USER_NAME}:x:{GROUP}:\nnobody:x:65534:\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\n",
-    "hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost\n",
-    "resolv.conf": "",
     "host.conf": "multi on\n",
 }
 _COPIED = (
@@ -95,16 +94,35 @@ def host_layout(etc: Path, binds: Sequence[Bind], host: Path = Path("/")) -> Lay
     return Layout(tuple(kit), tuple(steps))
 
 
-def write_etc(directory: Path, host: Path = Path("/etc")) -> None:
-    """Make `directory` anew as the /etc of every sandbox."""
+def write_etc(directory: Path, names: Mapping[str, str], host: Path = Path("/etc")) -> None:
+    """Make `directory` anew as the /etc of every sandbox. names: what `name_files` said."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o755, parents=True)
     for pattern in _COPIED:
         for source in sorted(host.glob(pattern)):
             _copy(source, directory / source.relative_to(host))
-    for name, text in _WRITTEN.items():
+    for name, text in {**_WRITTEN, **names}.items():
         (directory / name).write_text(text)
     (directory / "mtab").symlink_to("/proc/self/mounts")
+
+
+def name_files(egress: str, host: Path = Path("/etc")) -> dict[str, str]:
+    """The files of /etc that say how names become addresses, by what network a sandbox has."""
+    hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+    match egress:
+        case "internet":
+            return {"hosts": hosts, "resolv.conf": f"nameserver {GATEWAY}\n"}
+        case "host":
+            return {name: _read(host / name) for name in ("hosts", "resolv.conf")}
+        case _:
+            return {"hosts": hosts, "resolv.conf": ""}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -121,17 +121,54 @@ class Sandbox(Protocol):
         ...
 
 
+class Snapshot(Protocol):
+    """A runtime process that has run its init phase and is forked from. name: what `Restore.snapshot` says.
+
+    sandbox: the walls that it lives in itself; `destroy` ends the snapshot instead.
+    captured: resolves when it waits to be forked from. Never an exception: `sandbox.exited` tells of an early end.
+    """
+
+    name: str
+    sandbox: Sandbox
+    captured: asyncio.Future[None]
+
+    @property
+    def is_usable(self) -> bool:
+        """Captured, and alive as far as is known."""
+        ...
+
+    async def seal(self) -> None:
+        """Keep what is in its /tmp now for those who are restored. Once, after `captured`. Raises `SandboxError`."""
+        ...
+
+    async def create_volume(self) -> Volume:
+        """A /tmp for one restored sandbox: what was there at `seal`. Raises `SandboxError`."""
+        ...
+
+    def rest(self) -> None:
+        """Give it no CPU until the next fork, unless one is under way."""
+        ...
+
+    async def destroy(self) -> None:
+        """End the process, and what is prepared for it. Returns when nothing is left of it or of what was restored
+        from it: sandboxes that run are not touched. Idempotent.
+        """
+        ...
+
+
 RUNTIME_API_ADDRESS = ("127.0.0.1", 9001)
-"""Where `AWS_LAMBDA_RUNTIME_API` is, inside."""
+"""Where `AWS_LAMBDA_RUNTIME_API` is, inside; with `egress: host` a port that is free, and drivers set the variable."""
 
 
 class SandboxDriver(Protocol):
     """Makes sandboxes on this host.
 
     weaknesses: sentences, each a wall that this host cannot give and what would give it; empty when all stand.
+    why_no_snapshots: why `launch_snapshot` cannot work here; empty if it can.
     """
 
     weaknesses: tuple[str, ...]
+    why_no_snapshots: str
 
     async def open(self) -> None:
         """Remove what an earlier worker left, then make ready what cold starts need."""
@@ -146,6 +183,13 @@ class SandboxDriver(Protocol):
     async def launch(self, sandbox_id: str, spec: SandboxSpec, volume: Volume) -> Sandbox:
         """Start `spec` with `volume` at /tmp. Returns when the runtime process runs its own code (or its `exec` has
         succeeded); raises `StartError` or `SandboxError`, and then nothing is left behind.
+        """
+        ...
+
+    async def launch_snapshot(self, name: str, spec: SandboxSpec, volume: Volume) -> Snapshot:
+        """As `launch`, of a process that says when it can be forked from; from then on `launch` takes `Restore(name)`.
+
+        The runtime must know how: see `runtimes/python/snapshot.py`. Raises `StartError`, `SandboxError`.
         """
         ...
 

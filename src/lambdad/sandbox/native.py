@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import hashlib
@@ -25,12 +26,14 @@ from lambdad.linux import cgroup
 from lambdad.linux.seccomp import ARCHITECTURES
 from lambdad.sandbox import hostroot, recovery
 from lambdad.sandbox.cell import Cell
+from lambdad.sandbox.firewall import Allowed
 from lambdad.sandbox.identity import GROUP, SLOTS, USER, Identity, RootIdentity, UserIdentity
-from lambdad.sandbox.interface import ExitStatus, SandboxError, Usage, Volume
+from lambdad.sandbox.interface import RUNTIME_API_ADDRESS, ExitStatus, SandboxError, Usage, Volume
 from lambdad.sandbox.mounter_client import MounterClient, NativeVolume
+from lambdad.sandbox.network import Router
 from lambdad.sandbox.pool import CellPool, Launcher
 from lambdad.sandbox.seccomp_profile import function_filter
-from lambdad.sandbox.spec import DirectoryRoot, Exec, Fork, SandboxSpec, ZygoteSpec
+from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Fork, SandboxSpec, ZygoteSpec
 from lambdad.sandbox.weaknesses import describe_weaknesses
 
 _log = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ _OPEN_TIMEOUT_S = 60.0
 _INIT_PIDS = 1
 """Process 1 counts, and is not the function's."""
 _FIRST_VOLUME_MB = 512
+RUNTIME_API_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
 _SECCOMP = Path("/proc/sys/kernel/seccomp/actions_avail")
 
 
@@ -92,13 +96,25 @@ class NativeDriver:
     """Implements `SandboxDriver`. state_dir: a directory that no other driver uses; everything it makes has its name.
 
     prepared: cells that are kept ready for each zygote, and as many for programs.
+    egress: the network of all its sandboxes. allowed: private destinations that `internet` lets through.
     """
 
-    def __init__(self, state_dir: Path, *, zygotes: Sequence[ZygoteSpec] = (), prepared: int = 2) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        zygotes: Sequence[ZygoteSpec] = (),
+        prepared: int = 2,
+        egress: str = "none",
+        allowed: Sequence[Allowed] = (),
+    ) -> None:
         self.weaknesses: tuple[str, ...] = ()
         self._state_dir = state_dir.absolute()
         self._zygotes = {zygote.name: zygote for zygote in zygotes}
         self._prepared = prepared
+        self._egress = egress
+        self._allowed = tuple(allowed)
+        self._router: Router | None = None
         self._identity: Identity = RootIdentity() if os.geteuid() == 0 else UserIdentity(os.geteuid(), os.getegid())
         self._tree = cgroup.CgroupTree.find(tree_name(self._state_dir))
         self._mounter = MounterClient(self._state_dir, self._identity, SLOTS)
@@ -175,6 +191,9 @@ class NativeDriver:
             launcher.close()
         self._pools, self._launchers = {}, {}
         await self._mounter.close()
+        if self._router is not None:
+            await self._router.close()
+            self._router = None
         if self._lock >= 0:
             self._tree.remove()
             recovery.remove_files(self._state_dir)
@@ -195,7 +214,11 @@ class NativeDriver:
     async def _open(self) -> None:
         await recovery.remove_leftovers(self._state_dir, self._tree)
         self._tree.open()
-        hostroot.write_etc(self._state_dir / "etc")
+        hostroot.write_etc(self._state_dir / "etc", hostroot.name_files(self._egress))
+        if self._egress == "internet":
+            self._check_root()
+            self._router = Router(str(self._state_dir), self._allowed)
+            await self._router.open()
         (self._state_dir / "stage").mkdir(exist_ok=True)
         self._program = _load_program()
         self._mounter.start()
@@ -211,9 +234,17 @@ class NativeDriver:
             missing_controllers=self._tree.missing,
             why_in_memory=why_in_memory,
             has_seccomp=bool(self._program),
+            shares_network=self._egress == "host",
         )
         for pool in self._pools.values():
             pool.refill()
+
+    def _check_root(self) -> None:
+        if self._identity.launcher_maps is not None:
+            raise SandboxError(
+                "`egress: internet` needs root, which makes the sandboxes' network; without root use `none`, or `host` "
+                "for code of your own"
+            )
 
     async def _try_volume(self) -> str:
         """Make the template of the most common size, and see whether volumes can be disks. Returns why not, or nothing.
@@ -244,6 +275,7 @@ class NativeDriver:
             "kit": list(layout.kit),
             "layout": list(layout.steps),
             "filter": self._program,
+            "shares_network": self._egress == "host",
             "maps": self._identity.launcher_maps,
         }
         interpreter = zygote.interpreter if zygote else sys.executable
@@ -261,14 +293,15 @@ class NativeDriver:
             self._launchers[name] = self._start_launcher(name)
         self._last_number += 1
         group = self._tree.create(f"cell-{self._last_number}")
-        cell = Cell(asyncio.get_running_loop(), group, self._launchers[name].reader)
+        connect = None if self._router is None else self._router.attach
+        cell = Cell(asyncio.get_running_loop(), group, self._launchers[name].reader, connect)
         self._cells.add(cell)
         cell.removed.add_done_callback(lambda _: self._cells.discard(cell))
         return cell
 
     def _pool_for(self, spec: SandboxSpec) -> CellPool:
-        if spec.egress != "none":
-            raise SandboxError(f"egress `{spec.egress}` is not built in the native driver: it has `none` only")
+        if spec.egress != self._egress:
+            raise SandboxError(f"the sandboxes of this driver have egress `{self._egress}`, not `{spec.egress}`")
         match spec.start:
             case Exec():
                 name = None
@@ -288,6 +321,7 @@ class NativeDriver:
             cell.group.limit(memory_bytes=spec.memory_bytes, pids=spec.pids + _INIT_PIDS)
         except OSError as error:
             raise SandboxError(f"setting the limits failed: {error}") from error
+        spec = self._with_names(cell, spec)
         directories, mounts = await self._mounter.mount(spec, volume)
         output, theirs = os.pipe2(os.O_CLOEXEC)
         try:
@@ -308,6 +342,17 @@ class NativeDriver:
             for fd in (theirs, *mounts):
                 os.close(fd)
         return output
+
+    def _with_names(self, cell: Cell, spec: SandboxSpec) -> SandboxSpec:
+        """`spec` with what depends on the network: who resolves names, where the Runtime API is."""
+        environment, mounts = spec.environment, spec.mounts
+        if self._egress != "none" and isinstance(spec.root, DirectoryRoot):
+            etc = self._state_dir / "etc"
+            mounts = (*mounts, *(Bind(str(etc / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")))
+        address = cell.runtime_api
+        if address != RUNTIME_API_ADDRESS and RUNTIME_API_VARIABLE in environment:
+            environment = {**environment, RUNTIME_API_VARIABLE: "{}:{}".format(*address)}
+        return dataclasses.replace(spec, environment=environment, mounts=mounts)
 
     def _orders(self, spec: SandboxSpec, volume: NativeVolume, directories: Sequence[bool]) -> dict[str, Any]:
         """What the runtime process is told; `init.run_runtime` reads it."""

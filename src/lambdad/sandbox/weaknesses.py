@@ -19,7 +19,7 @@ _WITHOUT_CONTROLLER = {
 
 
 def describe_weaknesses(
-    *, has_root: bool, missing_controllers: Sequence[str], why_in_memory: str, has_seccomp: bool
+    *, has_root: bool, missing_controllers: Sequence[str], why_in_memory: str, has_seccomp: bool, shares_network: bool
 ) -> tuple[str, ...]:
     """why_in_memory: why /tmp cannot be a disk; empty if it is one."""
     found = [text + _GIVE_GROUPS for name, text in _WITHOUT_CONTROLLER.items() if name in missing_controllers]
@@ -35,4 +35,9 @@ def describe_weaknesses(
         )
     if not has_seccomp:
         found.append("System calls are not filtered: use a kernel with CONFIG_SECCOMP_FILTER")
+    if shares_network:
+        found.append(
+            "Functions have the host's own network (`egress: host`): they reach every service of the host and of its "
+            "neighbours, and each other's Runtime API; use `egress: internet` for code that is not yours"
+        )
     return tuple(found)

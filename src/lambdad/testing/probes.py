@@ -51,6 +51,20 @@ def can_make_namespaces() -> Answer:
 
 
 @functools.cache
+def can_route_and_filter() -> Answer:
+    """What `egress: internet` is made of: pairs of interfaces, bridges and nft, in a network of their own."""
+    statement = (
+        "syscalls.unshare(0x40000000);"
+        "from lambdad.linux import netlink; from lambdad.sandbox.firewall import apply_rules, router_rules;"
+        "from ipaddress import IPv4Address; conversation = netlink.Netlink(); own = open('/proc/self/ns/net');"
+        "conversation.ask(netlink.add_bridge('cells'), 'bridge');"
+        "conversation.ask(netlink.add_veth('a', 'b', own.fileno()), 'veth');"
+        "apply_rules(router_rules(bridge='cells', uplink='a', gateway=IPv4Address('169.254.0.1'), allowed=[]))"
+    )
+    return _try("no routing and filtering for sandboxes (iproute2, nftables, their kernel parts)", statement)
+
+
+@functools.cache
 def can_make_user_namespaces() -> Answer:
     """As an ordinary user: what the native driver does without root."""
     drop = "os.setgroups([]), os.setgid(65534), os.setuid(65534)" if os.geteuid() == 0 else "None"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.sandbox.hostroot import host_layout, write_etc
+from lambdad.sandbox.hostroot import host_layout, name_files, write_etc
 from lambdad.sandbox.spec import Bind
 
 
@@ -52,7 +52,7 @@ def test_a_runtimes_binds_come_last_and_keep_their_kind(host: Path, tmp_path: Pa
 
 
 def test_etc_is_written_with_the_functions_user(host: Path, tmp_path: Path) -> None:
-    write_etc(tmp_path / "etc", host / "etc")
+    write_etc(tmp_path / "etc", name_files("none"), host / "etc")
     assert "sbx_user1051:x:993:990:" in (tmp_path / "etc/passwd").read_text()
     assert (tmp_path / "etc/hosts").read_text().startswith("127.0.0.1 localhost")
     assert (tmp_path / "etc/mtab").readlink() == Path("/proc/self/mounts")
@@ -69,7 +69,7 @@ def test_of_the_hosts_etc_only_what_everyone_may_read_is_copied(host: Path, tmp_
     (etc / "ld.so.conf.d").chmod(0o700)
     (etc / "ld.so.conf.d/local.conf").write_text("/usr/local/lib")
     (etc / "ld.so.cache").write_text("cache")
-    write_etc(tmp_path / "made", etc)
+    write_etc(tmp_path / "made", name_files("none"), etc)
     copied = {str(path.relative_to(tmp_path / "made")) for path in (tmp_path / "made").rglob("*") if not path.is_dir()}
     assert {"ssl/certs/public.pem", "ssl/certs/link.pem", "ld.so.cache"} <= copied
     assert not copied & {"ssl/certs/secret.pem", "ssl/private/key.pem", "shadow", "ld.so.conf.d/local.conf"}
@@ -78,5 +78,15 @@ def test_of_the_hosts_etc_only_what_everyone_may_read_is_copied(host: Path, tmp_
 def test_etc_is_made_anew_each_time(host: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
         (host / "etc/magic").write_text(name)
-        write_etc(tmp_path / "made", host / "etc")
+        write_etc(tmp_path / "made", name_files("none"), host / "etc")
         assert (tmp_path / "made/magic").read_text() == name
+
+
+def test_who_resolves_names_depends_on_the_network(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("10.0.0.1 database\n")
+    (tmp_path / "resolv.conf").write_text("nameserver 192.168.1.1\n")
+    assert name_files("none", tmp_path)["resolv.conf"] == ""
+    assert name_files("internet", tmp_path)["resolv.conf"] == "nameserver 169.254.0.1\n"
+    assert "database" not in name_files("internet", tmp_path)["hosts"]
+    assert name_files("host", tmp_path) == {"hosts": "10.0.0.1 database\n", "resolv.conf": "nameserver 192.168.1.1\n"}
+    assert name_files("host", tmp_path / "nothing") == {"hosts": "", "resolv.conf": ""}

@@ -60,7 +60,7 @@ from lambdad.sandbox.inside.runtime_process import (
 def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config: dict):
     """Make the cell. Returns in the runtime process only, what it is to do next."""
     try:
-        listener = make_cell(groups, config["layout"])
+        listener = make_cell(groups, config["layout"], config["shares_network"])
         _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -85,7 +85,7 @@ def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config:
     os._exit(1)
 
 
-def make_cell(groups: list[int], layout: list[tuple[str, ...]]) -> _socket.socket:
+def make_cell(groups: list[int], layout: list[tuple[str, ...]], shares_network: bool) -> _socket.socket:
     """Enter the cell's control groups, namespaces and root. Returns the listening socket for the Runtime API."""
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
@@ -99,8 +99,9 @@ def make_cell(groups: list[int], layout: list[tuple[str, ...]]) -> _socket.socke
         os.write(fd, b"0")
         os.close(fd)
     os.umask(0o022)
-    check(libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP), "unshare")
-    listener = listen()
+    network = 0 if shares_network else CLONE_NEWNET
+    check(libc.unshare(CLONE_NEWNS | network | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP), "unshare")
+    listener = listen(shares_network)
     mount("tmpfs", "/cell", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k")
     for kind, path, *rest in layout:
         target = "/cell" + path
@@ -116,9 +117,16 @@ def make_cell(groups: list[int], layout: list[tuple[str, ...]]) -> _socket.socke
     return listener
 
 
-def listen() -> _socket.socket:
-    """Bring the loopback interface up, the only one there is, and listen where the Runtime API is expected."""
+def listen(shares_network: bool) -> _socket.socket:
+    """Listen where the Runtime API is expected, on a loopback interface that is switched on for it.
+
+    On the host's own network the port is any that is free.
+    """
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    if shares_network:
+        listener.bind((RUNTIME_API[0], 0))
+        listener.listen(BACKLOG)
+        return listener
     request = b"lo".ljust(16, b"\0") + IFF_UP.to_bytes(2, sys.byteorder) + bytes(22)
     check(libc.ioctl(listener.fileno(), SIOCSIFFLAGS, request), "lo up")
     listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
