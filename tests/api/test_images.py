@@ -139,9 +139,10 @@ def base_layer() -> bytes:
     return layer({"bin/busybox": (0o755, BUSYBOX.read_bytes())}, {f"bin/{tool}": "busybox" for tool in tools})
 
 
-def push_function(registry: Registry, marker: str, **config: Any) -> str:
-    """An image whose function tells its marker; the image's URI."""
-    top = layer({"entry": (0o755, BOOTSTRAP.encode()), "marker": (0o644, marker.encode())})
+def push_function(registry: Registry, marker: str, links: dict[str, str] | None = None, **config: Any) -> str:
+    """An image whose function tells its marker; the image's URI. links: may make the marker one, to another file."""
+    files = {"entry": (0o755, BOOTSTRAP.encode()), "marker": (0o644, marker.encode())}
+    top = layer({name: file for name, file in files.items() if name not in (links or {})}, links)
     settings = {"Entrypoint": ["/entry"], "Cmd": ["from-image"], "Env": ["PATH=/bin", "COLOUR=blue"], **config}
     registry.push("function", marker, [base_layer(), top], settings)
     return f"{registry.name}/function:{marker}"
