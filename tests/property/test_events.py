@@ -29,16 +29,15 @@ from lambdad.placement.service import Ticket
 from lambdad.store.event_queue import Death, LeaseKey, Message, Retry, Selection, Usage
 from lambdad.store.event_queue_memory import MemoryEvents
 from lambdad.testing.event_doubles import (
-    HERE,
     FakeFunctions,
     FakeTarget,
     RecordingObserver,
     VirtualClock,
     failed,
-    make_spec,
     sqlite_events,
     succeeded,
 )
+from lambdad.testing.specs import HERE, make_spec
 
 SCOPES = ("a", "b")
 
@@ -162,7 +161,7 @@ class World(RuleBasedStateMachine):
         self.functions = FakeFunctions()
         self.observer = RecordingObserver()
         for name in self.FUNCTIONS:
-            self.functions.targets[name] = FakeTarget(spec=make_spec(name))
+            self.functions.targets[name] = FakeTarget(spec=make_spec(function_name=name))
         self.count = self.acked = 0
         self.finals: dict[str, str] = {}
         self.boot()

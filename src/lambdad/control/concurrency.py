@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +12,10 @@ from lambdad.control.paging import answer, marker, page_size, paged
 from lambdad.control.services import Services
 from lambdad.model.arn import LATEST, function_arn
 from lambdad.model.errors import ApiError, conflict, invalid_parameter
-from lambdad.model.settings import ProvisionedConcurrency
+from lambdad.model.settings import ProvisionedConcurrency, Provisioning
 from lambdad.store.functions import version_number
 from lambdad.store.metadata import Transaction
 from lambdad.store.settings import PROVISIONED
-
-logger = logging.getLogger(__name__)
 
 NO_PROVISIONER = (
     "This node keeps no provisioned environments: requests are served on demand, "
@@ -92,7 +89,7 @@ class ConcurrencyOperations:
                 "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
             )
         wanted: int = params["ProvisionedConcurrentExecutions"]
-        config = ProvisionedConcurrency(requested=wanted, status="IN_PROGRESS", last_modified=call.now)
+        config = ProvisionedConcurrency(requested=wanted, last_modified=call.now)
 
         def put(transaction: Transaction) -> None:
             names.setting_key(transaction, call, name, qualifier)
@@ -101,8 +98,7 @@ class ConcurrencyOperations:
             transaction.settings.put(PROVISIONED, call.namespace, name, qualifier, config)
 
         await self._services.store.write(put)
-        self._services.spawn(self._provision(call, name, qualifier, config))
-        return _describe(config)
+        return _describe(config, Provisioning(allocated=0, available=0, status="IN_PROGRESS"))
 
     async def get_provisioned(self, call: Call, params: Params) -> Answer:
         name, qualifier = _qualifier(call, params)
@@ -118,7 +114,7 @@ class ConcurrencyOperations:
                 404,
                 "No Provisioned Concurrency Config found for this function",
             )
-        return _describe(config)
+        return _describe(config, self._progress(call, name, qualifier))
 
     async def list_provisioned(self, call: Call, params: Params) -> Answer:
         name = names.unqualified(call, params)
@@ -132,7 +128,8 @@ class ConcurrencyOperations:
         configs = [pair for pair in await self._services.store.read(read) if pair[0] >= start]
         page, following = paged(configs, size, lambda pair: (pair[0],))
         shapes = [
-            {"FunctionArn": function_arn(call.namespace, name, qualifier)} | _describe(config)
+            {"FunctionArn": function_arn(call.namespace, name, qualifier)}
+            | _describe(config, self._progress(call, name, qualifier))
             for qualifier, config in page
         ]
         return answer("ProvisionedConcurrencyConfigs", shapes, following)
@@ -145,26 +142,13 @@ class ConcurrencyOperations:
             transaction.settings.remove(PROVISIONED, call.namespace, name, qualifier)
 
         await self._services.store.write(delete)
-        if self._services.provisioner is not None:
-            await self._services.provisioner.provision(call.namespace, name, qualifier, 0)
         return {}
 
-    async def _provision(self, call: Call, name: str, qualifier: str, config: ProvisionedConcurrency) -> None:
+    def _progress(self, call: Call, name: str, qualifier: str) -> Provisioning:
         provisioner = self._services.provisioner
-        reason: str | None = NO_PROVISIONER
-        if provisioner is not None:
-            try:
-                reason = await provisioner.provision(call.namespace, name, qualifier, config.requested)
-            except Exception as error:
-                logger.exception("action=provision function=%s qualifier=%s", name, qualifier)
-                reason = f"The environments could not be initialised: {error}"
-        done = replace(config, status="READY" if reason is None else "FAILED", reason=reason)
-
-        def settle(transaction: Transaction) -> None:
-            if transaction.settings.get(PROVISIONED, call.namespace, name, qualifier) == config:
-                transaction.settings.put(PROVISIONED, call.namespace, name, qualifier, done)
-
-        await self._services.store.write(settle)
+        if provisioner is None:
+            return Provisioning(allocated=0, available=0, status="FAILED", reason=NO_PROVISIONER)
+        return provisioner.progress(call.namespace, name, qualifier)
 
     def _check_room(self, transaction: Transaction, call: Call, name: str, qualifier: str, wanted: int) -> None:
         function = names.get_function(transaction, call, name)
@@ -220,15 +204,14 @@ def _qualifier(call: Call, params: Params) -> tuple[str, str]:
     return name, qualifier
 
 
-def _describe(config: ProvisionedConcurrency) -> dict[str, Any]:
-    ready = config.requested if config.status == "READY" else 0
+def _describe(config: ProvisionedConcurrency, progress: Provisioning) -> dict[str, Any]:
     shape: dict[str, Any] = {
         "RequestedProvisionedConcurrentExecutions": config.requested,
-        "AvailableProvisionedConcurrentExecutions": ready,
-        "AllocatedProvisionedConcurrentExecutions": ready,
-        "Status": config.status,
+        "AvailableProvisionedConcurrentExecutions": progress.available,
+        "AllocatedProvisionedConcurrentExecutions": progress.allocated,
+        "Status": progress.status,
         "LastModified": seconds(config.last_modified),
     }
-    if config.reason is not None:
-        shape["StatusReason"] = config.reason
+    if progress.reason is not None:
+        shape["StatusReason"] = progress.reason
     return shape

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from lambdad.model.arn import Namespace
 from lambdad.model.environment import Code, Image
+from lambdad.model.settings import Provisioning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,10 @@ class ImageBuilder(Protocol):
 
 
 class Provisioner(Protocol):
-    """Keeps environments initialised ahead of invokes."""
+    """Keeps environments initialised ahead of invokes, as the store says; it follows the store's changes by itself."""
 
-    async def provision(self, namespace: Namespace, name: str, qualifier: str, count: int) -> str | None:
-        """Bring the number of initialised environments to `count` (0 releases them). None, or why it failed."""
+    def progress(self, namespace: Namespace, name: str, qualifier: str) -> Provisioning:
+        """How far it is with those of a version or an alias."""
         ...
 
 

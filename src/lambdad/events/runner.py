@@ -63,6 +63,8 @@ class Target(Protocol):
     @property
     def invoked_arn(self) -> str: ...
     @property
+    def qualifier(self) -> str | None: ...
+    @property
     def reserved_concurrency(self) -> int | None: ...
     @property
     def dead_letter_arn(self) -> str: ...
@@ -201,8 +203,7 @@ class _Run:
             invoked_arn=target.invoked_arn,
             trace_id=event.trace_id,
         )
-        spec, reserved = target.spec, target.reserved_concurrency
-        ticket = Ticket(spec, invocation, reserved, self._runner.monotonic(), self._answered)
+        ticket = Ticket(target, invocation, self._runner.monotonic(), self._answered, is_event=True)
         try:
             self._runner.submit(ticket)
         except ApiError as error:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import orjson
 
-from lambdad.frontend.invoke import ErrorWriter, Observer, Resolver, Runner, Target
+from lambdad.frontend.interface import ErrorWriter, Observer, Resolver, Runner, Target
 from lambdad.frontend.trace import new_trace_id
 from lambdad.frontend.url_stream import UrlStream
 from lambdad.model.arn import Namespace
@@ -131,8 +131,7 @@ class FunctionUrlFrontend:
         invocation = Invocation(
             request_id=call.request_id, payload=event, invoked_arn=target.invoked_arn, trace_id=call.trace_id
         )
-        now = self._clock.monotonic()
-        self._runner.submit(Ticket(target.spec, invocation, target.reserved_concurrency, now, done))
+        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done))
 
     def _run_streaming(self, call: _Call, target: Target, event: bytes, responder: Responder) -> None:
         stream = UrlStream(call.request_id, responder, lambda response: _complete(call, response))
@@ -154,8 +153,7 @@ class FunctionUrlFrontend:
             trace_id=call.trace_id,
             streaming=True,
         )
-        now = self._clock.monotonic()
-        self._runner.submit(Ticket(target.spec, invocation, target.reserved_concurrency, now, done, stream))
+        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done, stream))
 
     def _resolve(self, call: _Call, alias: str | None) -> Target:
         if call.request.overflow or len(call.request.body) > PAYLOAD_SYNC_MAX:
@@ -168,10 +166,7 @@ class FunctionUrlFrontend:
             raise
 
     def _observe(self, ticket: Ticket, result: InvocationResult) -> None:
-        timings = ticket.timings
-        timings.update(result.timings)
-        timings["total"] = (self._clock.monotonic() - ticket.arrived) * 1000
-        self._observer.invoked(ticket.spec, result, timings)
+        self._observer.invoked(ticket.spec, result, ticket.finish(result, self._clock.monotonic()))
 
     def _reject(self, call: _Call, error: ApiError, responder: Responder) -> None:
         self._observer.rejected(call.namespace, call.function, error)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from lambdad.frontend.invoke import Acceptor, Resolver
+from lambdad.frontend.interface import Acceptor, Resolver
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError, invalid_request_content, too_large
 from lambdad.model.invocation import Invocation

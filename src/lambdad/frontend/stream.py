@@ -7,27 +7,14 @@ Source: InvokeWithResponseStream, AWS Lambda API reference; reference/aws-lambda
 
 from __future__ import annotations
 
-import random
-from urllib.parse import unquote
-
 import orjson
 
-from lambdad.frontend.invoke import (
-    Call,
-    ErrorWriter,
-    Observer,
-    Resolver,
-    Runner,
-    Target,
-    read_client_context,
-    read_payload,
-    read_qualifier,
-)
+from lambdad.frontend.interface import ErrorWriter, Observer, Resolver, Runner, Target
+from lambdad.frontend.opening import Call, identify_call, open_dispatch, read_invocation
 from lambdad.frontend.streamed_body import StreamedBody
-from lambdad.frontend.trace import new_trace_id
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock
-from lambdad.model.errors import ApiError, validation
+from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_SYNC_MAX
 from lambdad.placement.service import Ticket
@@ -54,33 +41,19 @@ class StreamFrontend:
 
     def invoke(self, request: Request, namespace: Namespace, label: str, request_id: str, responder: Responder) -> None:
         """Answer one request. label: the function name as it stands in the path, percent-encoded."""
-        call = Call(namespace, request_id, unquote(label), read_qualifier(request.query))
+        call = identify_call(request, namespace, label, request_id)
         try:
             self._dispatch(request, call, responder)
         except ApiError as error:
             self._reject(call, error, responder)
 
     def _dispatch(self, request: Request, call: Call, responder: Responder) -> None:
-        headers = request.headers
-        kind = headers.get("x-amz-invocation-type", "RequestResponse")
-        if kind not in _TYPES:
-            raise validation(
-                f"1 validation error detected: Value '{kind}' at 'invocationType' failed to satisfy constraint: "
-                f"Member must satisfy enum value set: [{', '.join(_TYPES)}]"
-            )
-        target = self._resolver.resolve(call.namespace, call.name, call.qualifier, random.random())  # noqa: S311
-        if kind == "DryRun":
-            responder.send(Response(204, [("x-amzn-RequestId", call.request_id)]))
+        opening = open_dispatch(self._resolver, request, call, _TYPES)
+        if isinstance(opening, Response):
+            responder.send(opening)
             return
-        invocation = Invocation(
-            request_id=call.request_id,
-            payload=read_payload(request, PAYLOAD_SYNC_MAX),
-            invoked_arn=target.invoked_arn,
-            client_context=read_client_context(headers.get("x-amz-client-context")),
-            trace_id=headers.get("x-amzn-trace-id") or new_trace_id(self._clock.time()),
-            tail=headers.get("x-amz-log-type") == "Tail",
-            streaming=True,
-        )
+        target, now = opening.target, self._clock.time()
+        invocation = read_invocation(request, call, opening, payload_max=PAYLOAD_SYNC_MAX, now=now, streaming=True)
         stream = _EventStream(target, invocation, responder)
 
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
@@ -92,13 +65,9 @@ class StreamFrontend:
                     self._reject(call, outcome, responder)
                 return
             stream.complete(outcome)
-            timings = ticket.timings
-            timings.update(outcome.timings)
-            timings["total"] = (self._clock.monotonic() - ticket.arrived) * 1000
-            self._observer.invoked(ticket.spec, outcome, timings)
+            self._observer.invoked(ticket.spec, outcome, ticket.finish(outcome, self._clock.monotonic()))
 
-        now = self._clock.monotonic()
-        self._runner.submit(Ticket(target.spec, invocation, target.reserved_concurrency, now, done, stream))
+        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done, stream))
 
     def _reject(self, call: Call, error: ApiError, responder: Responder) -> None:
         self._observer.rejected(call.namespace, call.name, error)

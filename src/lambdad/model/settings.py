@@ -49,12 +49,24 @@ class FunctionUrl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisionedConcurrency:
-    """requested: environments. status: IN_PROGRESS, READY or FAILED."""
+    """requested: environments."""
 
     requested: int
+    last_modified: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioning:
+    """How far the environments of a `ProvisionedConcurrency` are.
+
+    allocated: environments that exist or are being made; available: those that are initialised.
+    status: IN_PROGRESS, READY or FAILED; reason: of a failure, AWS's StatusReason.
+    """
+
+    allocated: int
+    available: int
     status: str
     reason: str | None = None
-    last_modified: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,10 @@ from lambdad.node.queue_page import PATH as QUEUE_PATH
 from lambdad.node.queue_page import PREFIX as QUEUE_PREFIX
 from lambdad.node.queue_page import QueuePage
 from lambdad.node.tasks import Tasks
+from lambdad.placement.counting import Limits
+from lambdad.placement.provisioned import make_plan
 from lambdad.placement.service import Placement
+from lambdad.placement.view import count_environments
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.store.catalogue import Catalogue
 from lambdad.store.event_queue_commits import SqliteEventQueue
@@ -148,11 +151,12 @@ class _Node:
         self._clock = SystemClock()
         self._runtimes = _Runtimes(worker)
         self._catalogue = Catalogue(egress=config.egress)
-        self._placement = Placement(worker, self._clock, tasks.spawn, config.concurrency)
+        call_later = asyncio.get_running_loop().call_later
+        self._placement = Placement(worker, self._clock, tasks.spawn, call_later, _limits(config))
         blobs = DirectoryBlobs(paths.blobs)
         locations = CodeLocations(load_key(paths.state / "location.key"))
         metrics = Metrics()
-        observer = EventObserver(metrics, EventMetrics(metrics.registry))
+        self._observer = observer = EventObserver(metrics, EventMetrics(metrics.registry))
         self._sweep = Sweep(store, blobs, executor)
         self._control = ControlPlane(
             store=store,
@@ -165,7 +169,10 @@ class _Node:
             images=ChildImageBuilder(paths, config.docker_config),
             s3=S3Packages(_s3_settings(config), executor),
             spawn=tasks.spawn,
-            quotas=Quotas(concurrency=config.concurrency),
+            quotas=Quotas(
+                concurrency=config.concurrency, unreserved_concurrency_min=config.unreserved_concurrency_min
+            ),
+            provisioner=self._placement,
         )
         self._events = make_events(
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
@@ -174,7 +181,7 @@ class _Node:
         frontend = InvokeFrontend(*shared, acceptor=self._events)
         streams, urls = StreamFrontend(*shared), FunctionUrlFrontend(*shared)
         pages: dict[str, Page] = {
-            "/metrics": MetricsPage(metrics, lambda: observer.observe_environments(self._placement.state.counts())),
+            "/metrics": MetricsPage(metrics, self._observe_environments),
             "/_lambdad/health": HealthPage(self._runtimes.describe),
             PATH_PREFIX: CodePage(blobs, locations, self._clock),
             QUEUE_PATH: (queue_page := QueuePage(self._events, config.region, tasks.spawn, log)),
@@ -202,7 +209,7 @@ class _Node:
         await self._catalogue.open(self._store)
         self._follow_changes()
         self._store.subscribe(lambda changes: self._follow_changes())
-        self._worker.on_connected = self._runtimes.connect
+        self._worker.on_connected = self._connected
         self._tasks.spawn(_stay_connected(self._worker, place))
         await self._runtimes.connected.wait()
         await self._control.resume()
@@ -226,6 +233,9 @@ class _Node:
             await self._events.drain(self._config.drain)
             self._server.abort()
 
+    def _observe_environments(self) -> None:
+        self._observer.observe_environments(count_environments(self._placement.state))
+
     async def _sweep_packages(self) -> None:
         while True:
             await asyncio.sleep(PACKAGE_SWEEP_S)
@@ -239,9 +249,13 @@ class _Node:
             group = ""
         return group or f"/aws/lambda/{name}"
 
+    def _connected(self, info: WorkerInfo) -> None:
+        self._runtimes.connect(info)
+        self._placement.worker_ready()
+
     def _follow_changes(self) -> None:
-        """End the sandboxes of specs that nothing resolves to any more, and count what is reserved anew."""
-        self._placement.state.set_reservations(self._catalogue.reserved_concurrency())
+        """End the sandboxes of specs that nothing resolves to any more; reserve and provision what is configured."""
+        self._placement.configure(make_plan(self._catalogue))
         keys = self._placement.state.keys()
         if keys:
             current = {spec.key for spec in self._catalogue.specs()}
@@ -263,6 +277,15 @@ def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -
         return operation
 
     return {name: adapt(handler) for name, handler in handlers.items()}
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        concurrency=config.concurrency,
+        request_rate=config.request_rate,
+        scale_up=config.scale_up,
+        patience=config.throttle_wait,
+    )
 
 
 def _s3_settings(config: Config) -> S3Settings:
@@ -301,7 +324,7 @@ async def _drain(placement: Placement, seconds: float) -> None:
     """Let requests that run finish."""
     deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline:
-        counts = placement.state.counts()
+        counts = count_environments(placement.state)
         if not counts["busy"] and not counts["waiting"]:
             return
         await asyncio.sleep(0.05)

@@ -36,7 +36,9 @@ class Config:
 
     region, account: for callers whose credentials name none.
     s3_endpoint, s3_region: where S3Bucket and S3Key are fetched from; AWS itself if empty.
-    concurrency: concurrent executions of an account.
+    concurrency: concurrent executions of an account in a region; unreserved_concurrency_min: of which so many cannot
+    be reserved. request_rate: synchronous requests a second for each unit of concurrency; scale_up: new sandboxes of
+    one function in 10 seconds; 0 for no such limits. throttle_wait: how long a request waits for room before its 429.
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
@@ -59,6 +61,10 @@ class Config:
     s3_access_key: str = ""
     s3_secret_key: str = ""
     concurrency: int = 1000
+    unreserved_concurrency_min: int = 100
+    request_rate: int = 10
+    scale_up: int = 1000
+    throttle_wait: float = 0.05
     keep_alive: float = 600.0
     freeze_after: float = 1.0
     memory_reserve: int = 512
@@ -80,6 +86,8 @@ class Config:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {self.concurrency}")
+        if min(self.unreserved_concurrency_min, self.request_rate, self.scale_up, self.throttle_wait) < 0:
+            raise ConfigError("unreserved_concurrency_min, request_rate, scale_up, throttle_wait must not be negative")
         if len(self.account) != 12 or not self.account.isdigit():
             raise ConfigError(f"account must be 12 digits, not {self.account!r}")
         if self.prepared < 0:

@@ -3,69 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
+from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.placement.state import Assign, Effect, PlacementState, Reject, Start, Stop
+from lambdad.model.settings import Provisioning
+from lambdad.placement.counting import Charge, Limits
+from lambdad.placement.pool import Assign, Effect, Reject, Start, Stop
+from lambdad.placement.provisioned import INIT_FAILED, INITIALIZATION_TYPE, Plan
+from lambdad.placement.state import PlacementState
+from lambdad.placement.view import describe_provisioning
 from lambdad.worker.interface import SandboxGone, StartFailed, StreamSink, WorkerPort, WorkerUnavailable
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine in a task that somebody awaits."""
+CallLater = Callable[[float, Callable[[], None]], object]
+"""Calls back in so many seconds; `asyncio.AbstractEventLoop.call_later` is one."""
+
+
+class Target(Protocol):
+    """What a request is for. qualifier: as the caller named it."""
+
+    @property
+    def spec(self) -> EnvironmentSpec: ...
+    @property
+    def qualifier(self) -> str | None: ...
 
 
 class Ticket:
-    """One request on its way: what to run, and who wants the answer.
+    """One request on its way: what to run, and who wants the answer. Implements `pool.Demand`.
 
-    sink: takes a streamed response, see `WorkerPort.invoke`. timings: milliseconds by phase; `queue` is the time that
-    the request waited beyond the phases of its cold start.
+    arrived: monotonic seconds. sink: takes a streamed response, see `WorkerPort.invoke`. timings: milliseconds by
+    phase; `queue` is the time that the request waited beyond the phases of its cold start.
     """
 
-    __slots__ = ("_done", "arrived", "attempts", "invocation", "reserved", "sink", "spec", "timings")
+    __slots__ = (
+        "_done",
+        "arrived",
+        "attempts",
+        "charge",
+        "invocation",
+        "is_event",
+        "qualifier",
+        "sink",
+        "spec",
+        "timings",
+    )
 
     def __init__(
         self,
-        spec: EnvironmentSpec,
+        target: Target,
         invocation: Invocation,
-        reserved: int | None,
         arrived: float,
         done: Callable[[Ticket, InvocationResult | ApiError], None],
         sink: StreamSink | None = None,
+        *,
+        is_event: bool = False,
     ) -> None:
-        self.spec = spec
+        self.spec = target.spec
+        self.qualifier = target.qualifier
         self.invocation = invocation
-        self.reserved = reserved
         self.arrived = arrived
         self.sink = sink
+        self.is_event = is_event
         self.attempts = 0
+        self.charge: Charge | None = None
         self.timings: dict[str, float] = {}
         self._done = done
 
     def settle(self, outcome: InvocationResult | ApiError) -> None:
         self._done(self, outcome)
 
+    def finish(self, result: InvocationResult, now: float) -> dict[str, float]:
+        """All timings of a request that ends now, those of the function and `total` among them."""
+        timings = self.timings
+        timings.update(result.timings)
+        timings["total"] = (now - self.arrived) * 1000
+        return timings
+
 
 class Placement:
     """Runs requests on one worker."""
 
-    def __init__(self, worker: WorkerPort, clock: Clock, spawn: Spawn, account_limit: int) -> None:
+    def __init__(
+        self, worker: WorkerPort, clock: Clock, spawn: Spawn, call_later: CallLater, limits: Limits | None = None
+    ) -> None:
         self._worker = worker
         self._clock = clock
         self._spawn = spawn
-        self.state = PlacementState(account_limit)
+        self._call_later = call_later
+        self._alarm = float("inf")
+        """When the next timer goes off."""
+        self.state = PlacementState(limits or Limits())
         self._cold_timings: dict[str, dict[str, float]] = {}
         worker.on_gone = self._gone
         worker.on_lost = self._lost
 
     def submit(self, ticket: Ticket) -> None:
         """Run a request. Raises `ApiError` if it is throttled; else `ticket.settle` is called once, later."""
-        self._perform(self.state.submit(ticket))
+        self._perform(self.state.submit(ticket, ticket.arrived))
 
     def retire(self, key: str) -> None:
         """The spec with this key has been replaced or deleted."""
         self._perform(self.state.retire(key))
+
+    def configure(self, plan: Plan) -> None:
+        """What is reserved and provisioned from now on."""
+        self._perform(self.state.configure(plan, self._clock.monotonic()))
+
+    def worker_ready(self) -> None:
+        """The worker is there, for the first time or again."""
+        self._perform(self.state.worker_ready(self._clock.monotonic()))
+
+    def progress(self, namespace: Namespace, name: str, qualifier: str) -> Provisioning:
+        """How far the provisioned environments of a version or an alias are."""
+        return describe_provisioning(self.state, namespace, name, qualifier)
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -83,6 +138,14 @@ class Placement:
                     ticket.settle(effect.error)
                 case _:
                     assert_never(effect)
+        alarm = self.state.alarm
+        if alarm is not None and alarm < self._alarm:
+            self._alarm = alarm
+            self._call_later(max(alarm - self._clock.monotonic(), 0.0), self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = float("inf")
+        self._perform(self.state.tick(self._clock.monotonic()))
 
     def _assign(self, effect: Assign) -> None:
         ticket = effect.demand
@@ -91,40 +154,50 @@ class Placement:
         waited = (self._clock.monotonic() - ticket.arrived) * 1000
         if effect.cold:
             phases = self._cold_timings.pop(environment, {})
-            ticket.timings.update(phases)
-            waited -= sum(phases.values())
+            if ticket.charge not in _PROVISIONED:  # nobody waited for those phases
+                ticket.timings.update(phases)
+                waited -= sum(phases.values())
         ticket.timings["queue"] = max(waited, 0.0)
 
         def done(outcome: InvocationResult | SandboxGone | WorkerUnavailable) -> None:
             if isinstance(outcome, InvocationResult):
                 ticket.settle(outcome)
-                self._perform(self.state.settled(environment))
+                self._perform(self.state.settled(environment, self._clock.monotonic()))
             elif isinstance(outcome, SandboxGone):
-                self._perform(self.state.vanished(environment))
+                self._perform(self.state.vanished(environment, self._clock.monotonic()))
             else:
                 ticket.settle(_worker_lost())
 
         self._worker.invoke(environment, ticket.invocation, done, ticket.sink)
 
     async def _start(self, environment: str, spec: EnvironmentSpec) -> None:
+        problem: str | None = None
         try:
             started = await self._worker.start(environment, spec)
-        except StartFailed as error:
-            status = 502 if error.code != "ServiceException" else 500
-            self._perform(self.state.start_failed(environment, ApiError(error.code, status, str(error))))
+        except StartFailed as failure:
+            status = 502 if failure.code != "ServiceException" else 500
+            error, problem = ApiError(failure.code, status, str(failure)), str(failure)
         except WorkerUnavailable:
-            self._perform(self.state.start_failed(environment, _worker_lost()))
+            error = _worker_lost()
         else:
-            self._cold_timings[environment] = dict(started.timings)
-            self._perform(self.state.started(environment))
+            if spec.initialization_type != INITIALIZATION_TYPE or "init" in started.timings:
+                self._cold_timings[environment] = dict(started.timings)
+                self._perform(self.state.started(environment, self._clock.monotonic()))
+                return
+            self._worker.stop(environment)
+            error, problem = ApiError("ServiceException", 500, INIT_FAILED), INIT_FAILED
+        self._perform(self.state.start_failed(environment, error, problem, self._clock.monotonic()))
 
     def _gone(self, environment: str) -> None:
         self._cold_timings.pop(environment, None)
-        self._perform(self.state.gone(environment))
+        self._perform(self.state.gone(environment, self._clock.monotonic()))
 
     def _lost(self) -> None:
         self._cold_timings.clear()
-        self._perform(self.state.worker_lost(_worker_lost()))
+        self._perform(self.state.worker_lost(_worker_lost(), self._clock.monotonic()))
+
+
+_PROVISIONED = (Charge.PROVISIONED_RESERVED, Charge.PROVISIONED_UNRESERVED)
 
 
 def _worker_lost() -> ApiError:

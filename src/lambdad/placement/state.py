@@ -1,170 +1,170 @@
-"""Who runs which invocation, as a state machine without clock or I/O.
+"""Who runs which invocation, as a state machine without clock or I/O. `now` is monotonic seconds.
 
 Theory of operation. Environments are grouped in pools by `EnvironmentSpec.key`: only equal specs share. A request takes
 the idle environment that was used most recently (the others may then grow old and be ended), or else asks for a new
 one and waits in its pool. Whatever becomes free first serves the longest waiting request; a start that comes too late
 adds an idle environment. There is never more than one start under way for each waiting request.
 
-Concurrency is counted when a request is accepted and when it is settled: for a function with a reservation by itself,
-and never above it; for all others together, and never above what the reservations leave of the account's limit.
-Invariants, see `validate`: an environment is in one place; idle and waiting are never both non-empty in one pool.
+Provisioned environments are kept apart, in the reserve of their qualifier: started ahead, replaced when they end, and
+ended when they are too many. A request that names the qualifier takes one, or spills over to the pool.
+
+A request that finds no room (see `counting`) is held for a moment before it is throttled. Each function holds its own;
+room that functions share goes to them in turns, so that a flood of one is a queue of that one.
+Invariants, see `validate`: an environment is in one place; idle and waiting are never both non-empty in one pool; every
+request that was accepted is settled, held or in flight, once.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator
 
-from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, throttled
+from lambdad.placement.counting import SCALING_TOO_FAST, Limits
+from lambdad.placement.ledger import Account, Ledger, function_key
+from lambdad.placement.pool import (
+    RETRY_FIRST_S,
+    Demand,
+    Effect,
+    Environments,
+    Function,
+    Pool,
+    Reject,
+    Reserve,
+    Start,
+    Stop,
+)
+from lambdad.placement.provisioned import Plan, Provision
 
 ATTEMPTS_MAX = 3
 """How often a request is placed again after its environment vanished before it saw the request."""
 
 
-class Demand(Protocol):
-    """A request, as far as placement cares."""
-
-    spec: EnvironmentSpec
-    attempts: int
-    reserved: int | None
-    """The function's reserved concurrency, None without a reservation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assign:
-    """Send the request to the environment."""
-
-    environment: str
-    demand: Demand
-    cold: bool
-    """Whether the environment was started since the request came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    environment: str
-    spec: EnvironmentSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    environment: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    demand: Demand
-    error: ApiError
-
-
-Effect = Assign | Start | Stop | Reject
-
-
-@dataclass(slots=True)
-class _Pool:
-    idle: list[str] = field(default_factory=list)
-    """Most recently used last."""
-    busy: dict[str, Demand] = field(default_factory=dict)
-    starting: set[str] = field(default_factory=set)
-    fresh: set[str] = field(default_factory=set)
-    """Started and not used yet."""
-    waiting: deque[Demand] = field(default_factory=deque)
-    retired: bool = False
-
-
 class PlacementState:
-    """Pools, counts and queues. account_limit: concurrent executions of an account."""
+    """Pools, counts and queues.
 
-    def __init__(self, account_limit: int) -> None:
-        self._account_limit = account_limit
-        self._pools: dict[str, _Pool] = {}
-        self._homes: dict[str, str] = {}
-        self._in_flight: dict[str, int] = {}
-        """By scope, see `_scope`."""
-        self._reserved: dict[str, int] = {}
-        """What the reservations of an account take from the rest of it, by `account_scope`."""
+    alarm: when `tick` has something to do, None if only another event can change that.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.alarm: float | None = None
+        self.ledger = Ledger(limits)
+        self._pools: dict[str, Pool] = {}
+        self._homes: dict[str, Environments] = {}
         self._serial = 0
 
-    # -- events
+    # -- requests
 
-    def submit(self, demand: Demand) -> list[Effect]:
-        """A request has come. Raises `ApiError` if it must be throttled."""
-        self._count_in(demand)
-        return self._place(demand)
+    def submit(self, demand: Demand, now: float) -> list[Effect]:
+        """A request has come. Raises `ApiError` if it must be throttled at once."""
+        pool = self._pool(demand.spec)
+        function = pool.function
+        if function.held:
+            reason = function.held[-1].reason
+        else:
+            outcome = self._admit(pool, demand, now)
+            if not isinstance(outcome, str):
+                return outcome
+            reason = outcome
+        if not self.ledger.may_hold(function, demand, reason):
+            self._tidy(pool)
+            raise throttled(reason)
+        self._wake_at(self.ledger.hold(function, demand, reason, now))
+        return []
 
-    def settled(self, environment: str) -> list[Effect]:
+    def settled(self, environment: str, now: float) -> list[Effect]:
         """The environment has answered its request and is free."""
-        key = self._homes.get(environment)
-        if key is None:
+        home = self._homes.get(environment)
+        if home is None:
             return []
-        pool = self._pools[key]
-        demand = pool.busy.pop(environment, None)
+        demand = home.busy.pop(environment, None)
         if demand is None:
             return []
-        self._count_out(demand)
-        return self._free(key, pool, environment)
-
-    def started(self, environment: str) -> list[Effect]:
-        key = self._homes.get(environment)
-        if key is None:
-            return []
-        pool = self._pools[key]
-        pool.starting.discard(environment)
-        pool.fresh.add(environment)
-        return self._free(key, pool, environment)
-
-    def start_failed(self, environment: str, error: ApiError) -> list[Effect]:
-        """The host could not start it: one waiting request fails with it."""
-        key = self._homes.pop(environment, None)
-        if key is None:
-            return []
-        pool = self._pools[key]
-        pool.starting.discard(environment)
-        effects: list[Effect] = []
-        if pool.waiting and len(pool.starting) < len(pool.waiting):
-            demand = pool.waiting.popleft()
-            self._count_out(demand)
-            effects.append(Reject(demand, error))
-        self._tidy(key, pool)
+        self._count_out(home.function, demand)
+        effects = self._free(home, environment)
+        if home.function.account.crowded:
+            effects += self._serve_held(home.function.account, now)
         return effects
 
-    def gone(self, environment: str) -> list[Effect]:
-        """An environment that nobody used has ended; one that is in use is told by its answer."""
-        key = self._homes.get(environment)
-        if key is None:
+    # -- environments
+
+    def started(self, environment: str, now: float) -> list[Effect]:
+        home = self._homes.get(environment)
+        if home is None:
             return []
-        pool = self._pools[key]
-        if environment in pool.busy:
+        home.starting.discard(environment)
+        home.fresh.add(environment)
+        if isinstance(home, Reserve):
+            home.function.add_ready(1)
+            if home.available + 1 >= home.wanted:
+                home.forgive()
+        effects = self._free(home, environment)
+        if home.function.account.crowded:
+            effects += self._serve_held(home.function.account, now)
+        return effects
+
+    def start_failed(self, environment: str, error: ApiError, problem: str | None, now: float) -> list[Effect]:
+        """The host could not start it: one waiting request fails with it.
+
+        problem: why, for the status of provisioned environments; None if the function has no part in it.
+        """
+        home = self._homes.pop(environment, None)
+        if home is None:
+            return []
+        home.starting.discard(environment)
+        if isinstance(home, Reserve):
+            home.failed(problem, now)
+            return self._reconcile(home, now)
+        assert isinstance(home, Pool)
+        effects: list[Effect] = []
+        if home.waiting and len(home.starting) < len(home.waiting):
+            demand = home.waiting.popleft()
+            self._count_out(home.function, demand)
+            effects.append(Reject(demand, error))
+        self._tidy(home)
+        return effects + self._serve_held(home.function.account, now)
+
+    def gone(self, environment: str, now: float) -> list[Effect]:
+        """An environment that nobody used has ended; one that is in use is told by its answer."""
+        home = self._homes.get(environment)
+        if home is None or environment in home.busy:
             return []
         del self._homes[environment]
-        if environment in pool.idle:
-            pool.idle.remove(environment)
-        pool.starting.discard(environment)
-        pool.fresh.discard(environment)
-        effects = self._start_for_waiting(key, pool)
-        self._tidy(key, pool)
+        was_ready = environment in home.idle
+        home.remove_unused(environment)
+        if isinstance(home, Reserve):
+            if was_ready:
+                home.function.add_ready(-1)
+            return self._reconcile(home, now)
+        assert isinstance(home, Pool)
+        effects = self._start_for_waiting(home)
+        self._tidy(home)
         return effects
 
-    def vanished(self, environment: str) -> list[Effect]:
+    def vanished(self, environment: str, now: float) -> list[Effect]:
         """An environment ended before it saw the request that was sent to it: place the request again."""
-        key = self._homes.pop(environment, None)
-        if key is None:
+        home = self._homes.pop(environment, None)
+        if home is None:
             return []
-        pool = self._pools[key]
-        demand = pool.busy.pop(environment, None)
-        if demand is None:
-            self._tidy(key, pool)
-            return []
+        demand = home.busy.pop(environment, None)
+        assert demand is not None, environment
+        effects: list[Effect] = []
+        if isinstance(home, Reserve):
+            pool = home.pool
+            assert demand.charge is not None
+            home.function.add_ready(-1)
+            demand.charge = home.function.move_on_demand(demand.charge)
+            effects += self._reconcile(home, now)
+        else:
+            assert isinstance(home, Pool)
+            pool = home
         demand.attempts += 1
-        if demand.attempts >= ATTEMPTS_MAX:
-            self._count_out(demand)
-            self._tidy(key, pool)
-            return [Reject(demand, _lost())]
-        return self._place(demand)
+        if demand.attempts < ATTEMPTS_MAX:
+            return effects + self._place(self._pool(demand.spec), demand)
+        self._count_out(home.function, demand)
+        self._tidy(pool)
+        effects.append(Reject(demand, _lost()))
+        return effects + self._serve_held(home.function.account, now)
 
     def retire(self, key: str) -> list[Effect]:
         """Nobody may start on this spec any more: end what is idle now, and the rest when it is free."""
@@ -178,128 +178,282 @@ class PlacementState:
         pool.fresh.difference_update(pool.idle)
         pool.idle.clear()
         pool.retired = True
-        self._tidy(key, pool)
+        self._tidy(pool)
         return effects
 
-    def worker_lost(self, error: ApiError) -> list[Effect]:
-        """All environments are gone. What was running has been answered by whoever saw the loss; what waits fails."""
+    def worker_lost(self, error: ApiError, now: float) -> list[Effect]:
+        """All environments are gone. What was running has been answered by whoever saw the loss; what waits fails.
+
+        Provisioned ones are started again when `worker_ready` is told, or a little later.
+        """
         effects: list[Effect] = []
-        for pool in self._pools.values():
-            for demand in (*pool.busy.values(), *pool.waiting):
-                self._count_out(demand)
-            effects.extend(Reject(demand, error) for demand in pool.waiting)
-        self._pools.clear()
+        for pool in list(self._pools.values()):
+            for home in (pool, *pool.reserves.values()):
+                for demand in home.busy.values():
+                    self._count_out(home.function, demand)
+            for demand in pool.waiting:
+                self._count_out(pool.function, demand)
+                effects.append(Reject(demand, error))
+            pool.waiting.clear()
+            _empty(pool)
+            for reserve in pool.reserves.values():
+                reserve.function.add_ready(-reserve.available)
+                _empty(reserve)
+                reserve.retry_at = now + RETRY_FIRST_S
+                self._wake_at(reserve.retry_at)
+            self._tidy(pool)
         self._homes.clear()
+        for _, account in self.ledger.accounts():
+            effects += self._serve_held(account, now)
         return effects
 
-    def set_reservations(self, totals: Mapping[Namespace, int]) -> None:
-        """What the functions of each account and region have reserved between them; replaces what was told before."""
-        self._reserved = {account_scope(namespace): total for namespace, total in totals.items()}
+    def worker_ready(self, now: float) -> list[Effect]:
+        """A worker is there, for the first time or again: provisioned environments are started on it."""
+        effects: list[Effect] = []
+        for reserve in self.reserves():
+            reserve.forgive()
+            effects += self._reconcile(reserve, now)
+        return effects
+
+    # -- configuration and time
+
+    def configure(self, plan: Plan, now: float) -> list[Effect]:
+        """What is reserved and provisioned from now on; replaces what was told before."""
+        self.ledger.reserve(plan.reservations)
+        wanted = {(provision.spec.key, provision.qualifier): provision for provision in plan.provisions}
+        for reserve in self.reserves():
+            if (reserve.pool.key, reserve.qualifier) not in wanted:
+                reserve.wanted = 0
+        for provision in wanted.values():
+            self._want(provision)
+        effects: list[Effect] = []
+        for reserve in self.reserves():
+            effects += self._reconcile(reserve, now)
+        for _, account in self.ledger.accounts():
+            effects += self._serve_held(account, now)
+        return effects
+
+    def tick(self, now: float) -> list[Effect]:
+        """Throttle what was held for long enough, and try again to start provisioned environments."""
+        self.alarm = None
+        effects: list[Effect] = []
+        for _, account in self.ledger.accounts():
+            for function in list(account.crowded):
+                effects += self._expire(function, now)
+        for reserve in self.reserves():
+            effects += self._reconcile(reserve, now)
+        return effects
 
     def keys(self) -> list[str]:
         """The specs that have environments or requests."""
         return list(self._pools)
 
-    def in_flight(self, scope: str) -> int:
-        return self._in_flight.get(scope, 0)
+    def pools(self) -> Iterator[Pool]:
+        yield from self._pools.values()
 
-    def counts(self) -> dict[str, int]:
-        """Environments by state, and waiting requests, for metrics."""
-        totals = {"idle": 0, "busy": 0, "starting": 0, "waiting": 0}
-        for pool in self._pools.values():
-            totals["idle"] += len(pool.idle)
-            totals["busy"] += len(pool.busy)
-            totals["starting"] += len(pool.starting)
-            totals["waiting"] += len(pool.waiting)
-        return totals
+    def reserves(self) -> list[Reserve]:
+        return [reserve for pool in self._pools.values() for reserve in pool.reserves.values()]
 
-    # -- inside
+    # -- inside: requests
 
-    def _place(self, demand: Demand) -> list[Effect]:
-        key = demand.spec.key
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = _Pool()
+    def _admit(self, pool: Pool, demand: Demand, now: float) -> list[Effect] | str:
+        """Count a request and place it; or AWS's reason why not, and nothing has changed."""
+        function = pool.function
+        reserve = None
+        if pool.reserves and demand.qualifier is not None:
+            reserve = pool.reserves.get(demand.qualifier)
+            if reserve is not None and reserve.idle and function.check_room() is None:
+                return self._admit_provisioned(reserve, demand, now)
+        reason = function.check_on_demand()
+        if reason is not None:
+            return reason
+        needs_start = not pool.idle and pool.needs_start
+        if not demand.is_event:
+            reason = function.check_rate(now)
+            if reason is not None:
+                return reason
+        if needs_start and not function.scaling.take(now):
+            return SCALING_TOO_FAST
+        if reserve is not None:
+            reserve.spilled += 1
+        demand.charge = function.add_on_demand()
+        return self._place(pool, demand)
+
+    def _admit_provisioned(self, reserve: Reserve, demand: Demand, now: float) -> list[Effect] | str:
+        function = reserve.function
+        if not demand.is_event:
+            reason = function.check_rate(now)
+            if reason is not None:
+                return reason
+        demand.charge = function.add_provisioned()
+        reserve.invocations += 1
+        return [reserve.take(demand)]
+
+    def _place(self, pool: Pool, demand: Demand) -> list[Effect]:
+        """A request that is counted gets what is idle, or waits."""
         if pool.idle:
-            return [self._assign(pool, pool.idle.pop(), demand)]
+            return [pool.take(demand)]
         pool.waiting.append(demand)
-        return self._start_for_waiting(key, pool)
+        return self._start_for_waiting(pool)
 
-    def _assign(self, pool: _Pool, environment: str, demand: Demand) -> Assign:
-        pool.busy[environment] = demand
-        cold = environment in pool.fresh
-        if cold:
-            pool.fresh.discard(environment)
-        return Assign(environment, demand, cold)
-
-    def _start_for_waiting(self, key: str, pool: _Pool) -> list[Effect]:
+    def _serve_held(self, account: Account, now: float) -> list[Effect]:
+        """Room may have come: give it to the functions that wait for it, in turns."""
         effects: list[Effect] = []
-        while len(pool.starting) < len(pool.waiting):
-            self._serial += 1
-            environment = f"e{self._serial:x}"
-            pool.starting.add(environment)
-            self._homes[environment] = key
-            effects.append(Start(environment, pool.waiting[0].spec))
+        served = True
+        while served and account.crowded:
+            served = False
+            for function in list(account.crowded):
+                held = function.held[0]
+                pool = self._pool(held.demand.spec)
+                outcome = self._admit(pool, held.demand, now)
+                if isinstance(outcome, str):
+                    self._tidy(pool)
+                    continue
+                effects += outcome
+                served = True
+                self.ledger.release(function)
         return effects
 
-    def _free(self, key: str, pool: _Pool, environment: str) -> list[Effect]:
-        if pool.waiting:
-            return [self._assign(pool, environment, pool.waiting.popleft())]
-        if pool.retired:
+    def _expire(self, function: Function, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        while function.held and function.held[0].deadline <= now:
+            held = function.held[0]
+            pool = self._pool(held.demand.spec)
+            outcome = self._admit(pool, held.demand, now)
+            if isinstance(outcome, str):
+                self._tidy(pool)
+                effects.append(Reject(held.demand, throttled(outcome)))
+            else:
+                effects += outcome
+            self.ledger.release(function)
+        if function.held:
+            self._wake_at(function.held[0].deadline)
+        self.ledger.forget(function)
+        return effects
+
+    def _count_out(self, function: Function, demand: Demand) -> None:
+        assert demand.charge is not None
+        function.remove(demand.charge)
+        demand.charge = None
+
+    # -- inside: environments
+
+    def _free(self, home: Environments, environment: str) -> list[Effect]:
+        """An environment is neither busy nor starting any more."""
+        if isinstance(home, Reserve):
+            home.idle.append(environment)
+            return self._trim(home)
+        assert isinstance(home, Pool)
+        if home.waiting:
+            return [home.give(environment, home.waiting.popleft())]
+        if home.retired:
             del self._homes[environment]
-            pool.fresh.discard(environment)
-            self._tidy(key, pool)
+            home.fresh.discard(environment)
+            self._tidy(home)
             return [Stop(environment)]
-        pool.idle.append(environment)
+        home.idle.append(environment)
         return []
 
-    def _tidy(self, key: str, pool: _Pool) -> None:
-        if not (pool.idle or pool.busy or pool.starting or pool.waiting):
-            self._pools.pop(key, None)
+    def _start_for_waiting(self, pool: Pool) -> list[Effect]:
+        effects: list[Effect] = []
+        while len(pool.starting) < len(pool.waiting):
+            effects.append(self._start(pool, pool.waiting[0].spec))
+        return effects
 
-    def _count_in(self, demand: Demand) -> None:
-        scope = _scope(demand)
-        if demand.reserved is not None:
-            if self.in_flight(scope) >= demand.reserved:
-                raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        elif self.in_flight(scope) >= self._account_limit - self._reserved.get(scope, 0):
-            raise throttled("ConcurrentInvocationLimitExceeded")
-        self._in_flight[scope] = self.in_flight(scope) + 1
+    def _start(self, home: Environments, spec: EnvironmentSpec) -> Start:
+        self._serial += 1
+        environment = f"e{self._serial:x}"
+        home.starting.add(environment)
+        self._homes[environment] = home
+        return Start(environment, spec)
 
-    def _count_out(self, demand: Demand) -> None:
-        scope = _scope(demand)
-        count = self._in_flight[scope] - 1
-        assert count >= 0, scope
-        if count:
-            self._in_flight[scope] = count
-        else:
-            del self._in_flight[scope]
+    def _want(self, provision: Provision) -> None:
+        pool = self._pool(provision.spec)
+        reserve = pool.reserves.get(provision.qualifier)
+        if reserve is None:
+            reserve = Reserve(
+                function=pool.function, pool=pool, spec=provision.spec, qualifier=provision.qualifier, wanted=0
+            )
+            pool.reserves[provision.qualifier] = reserve
+        if (reserve.wanted, reserve.revision) != (provision.count, provision.revision):
+            reserve.forgive()
+        reserve.wanted, reserve.revision = provision.count, provision.revision
+
+    def _reconcile(self, reserve: Reserve, now: float) -> list[Effect]:
+        """Start what is missing, unless it has just failed, and end what is too much."""
+        effects = self._trim(reserve)
+        if reserve.retry_at is not None:
+            if now < reserve.retry_at:
+                self._wake_at(reserve.retry_at)
+                return effects
+            reserve.retry_at = None
+        while reserve.size < reserve.wanted:
+            effects.append(self._start(reserve, reserve.spec))
+        return effects
+
+    def _trim(self, reserve: Reserve) -> list[Effect]:
+        effects: list[Effect] = []
+        while reserve.idle and reserve.size > reserve.wanted:
+            environment = reserve.idle.pop(0)
+            reserve.fresh.discard(environment)
+            reserve.function.add_ready(-1)
+            del self._homes[environment]
+            effects.append(Stop(environment))
+        if not reserve.wanted and not reserve.size:
+            reserve.pool.reserves.pop(reserve.qualifier, None)
+            self._tidy(reserve.pool)
+        return effects
+
+    def _pool(self, spec: EnvironmentSpec) -> Pool:
+        key = spec.key
+        pool = self._pools.get(key)
+        if pool is None:
+            function = self.ledger.function(function_key(spec.namespace, spec.function_name))
+            pool = self._pools[key] = Pool(key=key, function=function)
+            function.pools += 1
+        return pool
+
+    def _tidy(self, pool: Pool) -> None:
+        """Forget a pool that holds nothing."""
+        if pool.is_empty and self._pools.get(pool.key) is pool:
+            del self._pools[pool.key]
+            pool.function.pools -= 1
+            self.ledger.forget(pool.function)
+
+    def _wake_at(self, when: float) -> None:
+        if self.alarm is None or when < self.alarm:
+            self.alarm = when
 
     def validate(self) -> None:
         """Assert every invariant; for tests, after each step."""
-        homes: dict[str, str] = {}
-        in_flight = 0
-        for key, pool in self._pools.items():
-            assert not (pool.idle and pool.waiting), key
-            for environment in (*pool.idle, *pool.busy, *pool.starting):
-                assert environment not in homes, environment
-                homes[environment] = key
-            assert pool.fresh <= set(pool.idle), key
-            in_flight += len(pool.busy) + len(pool.waiting)
-            assert not pool.waiting or pool.starting or pool.busy, key
+        homes: dict[str, Environments] = {}
+        in_flight: dict[str, int] = {}
+        ready: dict[str, int] = {}
+        for pool in self._pools.values():
+            key = pool.function.key
+            assert not (pool.idle and pool.waiting), pool.key
+            assert not pool.waiting or pool.starting or pool.busy, pool.key
+            in_flight[key] = in_flight.get(key, 0) + len(pool.waiting)
+            for home in (pool, *pool.reserves.values()):
+                assert home.function is self.ledger.function(key)
+                assert home.fresh <= set(home.idle), pool.key
+                in_flight[key] = in_flight.get(key, 0) + len(home.busy)
+                for environment in (*home.idle, *home.busy, *home.starting):
+                    assert environment not in homes, environment
+                    homes[environment] = home
+            ready[key] = ready.get(key, 0) + sum(reserve.available for reserve in pool.reserves.values())
         assert homes == self._homes
-        assert sum(self._in_flight.values()) == in_flight
+        for function in self.ledger.functions():
+            assert function.in_flight == in_flight.get(function.key, 0), function.key
+            assert function.ready == ready.get(function.key, 0), function.key
+        self.ledger.validate()
 
 
-def account_scope(namespace: Namespace) -> str:
-    """Where executions of functions without a reservation are counted: limits are by account and region."""
-    return f"{namespace.account}/{namespace.region}"
-
-
-def _scope(demand: Demand) -> str:
-    """Where a request is counted: with its function if that has a reservation, else with its account."""
-    account = account_scope(demand.spec.namespace)
-    return account if demand.reserved is None else f"{account}/{demand.spec.function_name}"
+def _empty(home: Environments) -> None:
+    home.idle.clear()
+    home.busy.clear()
+    home.starting.clear()
+    home.fresh.clear()
 
 
 def _lost() -> ApiError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
@@ -25,7 +25,7 @@ from lambdad.model.errors import (
     validation,
 )
 from lambdad.model.function import IN_PROGRESS, PENDING, Alias, Function, FunctionVersion, environment_spec
-from lambdad.model.settings import FunctionUrl
+from lambdad.model.settings import FunctionUrl, ProvisionedConcurrency
 from lambdad.store.changes import (
     AliasChanged,
     AliasRemoved,
@@ -37,7 +37,7 @@ from lambdad.store.changes import (
     VersionRemoved,
 )
 from lambdad.store.metadata import Store, Transaction
-from lambdad.store.settings import URL, Kind
+from lambdad.store.settings import PROVISIONED, URL, Kind
 
 Record = TypeVar("Record")
 
@@ -81,6 +81,18 @@ class _Entry:
     aliases: dict[str, Alias] = field(default_factory=dict)
     settings: dict[tuple[str, str], object] = field(default_factory=dict)
     """(kind, qualifier) → record."""
+
+    def shares(self, qualifier: str) -> Iterator[tuple[EnvironmentSpec, float]]:
+        """What a version or an alias stands for, as far as it can run, with the share of requests that it gets."""
+        alias = self.aliases.get(qualifier)
+        if alias is None:
+            weights: Mapping[str, float] = {qualifier: 1.0}
+        else:
+            weights = {alias.version: 1 - sum(alias.weights.values()), **alias.weights}
+        for version, share in weights.items():
+            runnable = self.versions.get(version)
+            if runnable is not None and runnable.spec is not None:
+                yield runnable.spec, share
 
 
 class Catalogue:
@@ -141,12 +153,24 @@ class Catalogue:
                 if runnable.spec is not None:
                     yield runnable.spec
 
-    def reserved_concurrency(self) -> dict[Namespace, int]:
-        """What functions have reserved between them, by account and region; 0 where none does."""
-        totals: dict[Namespace, int] = {}
-        for (namespace, _), entry in self._entries.items():
-            totals[namespace] = totals.get(namespace, 0) + (entry.function.reserved_concurrency or 0)
-        return totals
+    def reservations(self) -> dict[tuple[Namespace, str], int]:
+        """What functions have reserved, by namespace and name."""
+        return {
+            key: entry.function.reserved_concurrency
+            for key, entry in self._entries.items()
+            if entry.function.reserved_concurrency is not None
+        }
+
+    def provisioned(self) -> Iterator[tuple[str, ProvisionedConcurrency, tuple[tuple[EnvironmentSpec, float], ...]]]:
+        """Provisioned concurrency: the qualifier, the record, and what the qualifier stands for, each with its share.
+
+        A version that cannot run yet is left out.
+        """
+        for entry in self._entries.values():
+            for (kind, qualifier), record in entry.settings.items():
+                if kind == PROVISIONED.name:
+                    assert isinstance(record, ProvisionedConcurrency)
+                    yield qualifier, record, tuple(entry.shares(qualifier))
 
     def function(self, namespace: Namespace, name: str) -> Function | None:
         entry = self._entries.get((namespace, name))

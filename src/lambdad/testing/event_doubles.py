@@ -19,9 +19,9 @@ from lambdad.store.database import migrate
 from lambdad.store.event_queue import EventTable, Lane, Usage
 from lambdad.store.event_queue_memory import MemoryEvents
 from lambdad.store.event_queue_sqlite import SqliteEvents
+from lambdad.testing.specs import make_spec
 
 Answer = TypeVar("Answer")
-HERE = Namespace("000000000000", "us-east-1")
 
 
 class VirtualClock:
@@ -59,23 +59,6 @@ def sqlite_events() -> SqliteEvents:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection, files("lambdad.store") / "event_migrations")
     return SqliteEvents(connection)
-
-
-def make_spec(name: str = "f", timeout_s: int = 3) -> EnvironmentSpec:
-    return EnvironmentSpec(
-        namespace=HERE,
-        function_name=name,
-        version="$LATEST",
-        revision="a",
-        runtime="python3.11",
-        handler="app.handler",
-        memory_mb=128,
-        timeout_s=timeout_s,
-        ephemeral_mb=512,
-        architecture="x86_64",
-        environment={},
-        code=None,
-    )
 
 
 @dataclass(slots=True)

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lambdad.model.arn import Namespace
-from lambdad.store.settings import PROVISIONED
+from lambdad.model.settings import Provisioning
+from lambdad.placement.provisioned import make_plan
 from lambdad.testing.control_plane import NAMESPACE, Plane, with_plane
-from lambdad.testing.waiting import wait_until_async
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:f"
 
 
 class Provisions:
-    """A provisioner that says what it is told to say."""
+    """A provisioner that is as far as it is told to be."""
 
     def __init__(self) -> None:
-        self.reason: str | None = None
-        self.failure: Exception | None = None
-        self.asked: list[tuple[str, str, int]] = []
+        self.told = Provisioning(allocated=2, available=1, status="IN_PROGRESS")
+        self.asked: list[tuple[str, str]] = []
 
-    async def provision(self, namespace: Namespace, name: str, qualifier: str, count: int) -> str | None:
+    def progress(self, namespace: Namespace, name: str, qualifier: str) -> Provisioning:
         assert namespace == NAMESPACE
-        self.asked.append((name, qualifier, count))
-        if self.failure is not None:
-            raise self.failure
-        return self.reason
-
-
-async def settled(plane: Plane, qualifier: str) -> dict[str, Any]:
-    def is_settled() -> bool:
-        config = plane.catalogue.setting(PROVISIONED, NAMESPACE, "f", qualifier)
-        return config is not None and config.status != "IN_PROGRESS"
-
-    await wait_until_async(is_settled, "the environments are provisioned")
-    return await plane.call("GetProvisionedConcurrencyConfig", FunctionName="f", Qualifier=qualifier)
+        self.asked.append((name, qualifier))
+        return self.told
 
 
 @with_plane()
@@ -90,7 +76,7 @@ async def test_without_a_provisioner_the_configuration_fails_and_says_why(plane:
         "Status": "IN_PROGRESS",
         "LastModified": "2023-11-14T22:13:20+0000",
     }
-    shown = await settled(plane, "1")
+    shown = await plane.call("GetProvisionedConcurrencyConfig", FunctionName="f", Qualifier="1")
     assert shown["Status"] == "FAILED"
     assert "no provisioned environments" in shown["StatusReason"]
 
@@ -99,23 +85,36 @@ PROVISIONS = Provisions()
 
 
 @with_plane(provisioner=PROVISIONS)
-async def test_a_provisioner_makes_it_ready_or_says_why_not(plane: Plane) -> None:
+async def test_progress_is_shown_as_it_is(plane: Plane) -> None:
     await plane.create(Publish=True)
-    params = {"FunctionName": "f", "Qualifier": "1", "ProvisionedConcurrentExecutions": 2}
-    await plane.call("PutProvisionedConcurrencyConfig", **params)
-    shown = await settled(plane, "1")
-    assert (shown["Status"], shown["AvailableProvisionedConcurrentExecutions"]) == ("READY", 2)
-    listed = await plane.call("ListProvisionedConcurrencyConfigs", FunctionName="f")
-    assert [config["FunctionArn"] for config in listed["ProvisionedConcurrencyConfigs"]] == [f"{ARN}:1"]
-    for PROVISIONS.reason, PROVISIONS.failure in (("FUNCTION_ERROR_INIT_FAILURE", None), (None, OSError("no memory"))):
-        await plane.call("PutProvisionedConcurrencyConfig", **params)
-        shown = await settled(plane, "1")
-        assert shown["Status"] == "FAILED"
-        assert shown["StatusReason"].endswith(("FUNCTION_ERROR_INIT_FAILURE", "no memory"))
-    PROVISIONS.failure = None
-    await plane.call("DeleteProvisionedConcurrencyConfig", FunctionName="f", Qualifier="1")
-    assert PROVISIONS.asked[-1] == ("f", "1", 0)
-    assert await plane.fails("GetProvisionedConcurrencyConfig", FunctionName="f", Qualifier="1") == (
+    params = {"FunctionName": "f", "Qualifier": "1"}
+    await plane.call("PutProvisionedConcurrencyConfig", ProvisionedConcurrentExecutions=2, **params)
+    shown = await plane.call("GetProvisionedConcurrencyConfig", **params)
+    assert (shown["Status"], shown["AvailableProvisionedConcurrentExecutions"]) == ("IN_PROGRESS", 1)
+    assert shown["AllocatedProvisionedConcurrentExecutions"] == 2
+    PROVISIONS.told = Provisioning(allocated=1, available=0, status="FAILED", reason="FUNCTION_ERROR_INIT_FAILURE")
+    [listed] = (await plane.call("ListProvisionedConcurrencyConfigs", FunctionName="f"))[
+        "ProvisionedConcurrencyConfigs"
+    ]
+    assert (listed["FunctionArn"], listed["Status"]) == (f"{ARN}:1", "FAILED")
+    assert listed["StatusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
+    assert PROVISIONS.asked == [("f", "1"), ("f", "1")]
+
+
+@with_plane()
+async def test_what_is_configured_is_what_placement_is_told(plane: Plane) -> None:
+    await plane.create(Publish=True)
+    await plane.update(Timeout=9)
+    await plane.call("PublishVersion", FunctionName="f")
+    routing = {"AdditionalVersionWeights": {"2": 0.25}}
+    await plane.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1", RoutingConfig=routing)
+    params = {"FunctionName": "f", "Qualifier": "live"}
+    await plane.call("PutProvisionedConcurrencyConfig", ProvisionedConcurrentExecutions=4, **params)
+    made = make_plan(plane.catalogue).provisions
+    assert [(one.qualifier, one.spec.version, one.count) for one in made] == [("live", "1", 3), ("live", "2", 1)]
+    await plane.call("DeleteProvisionedConcurrencyConfig", **params)
+    assert make_plan(plane.catalogue).provisions == ()
+    assert await plane.fails("GetProvisionedConcurrencyConfig", **params) == (
         "ProvisionedConcurrencyConfigNotFoundException",
         404,
         "No Provisioned Concurrency Config found for this function",

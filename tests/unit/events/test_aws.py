@@ -15,7 +15,7 @@ from lambdad.events.destinations import DeliveryError
 from lambdad.events.event import Event
 from lambdad.events.records import DeliveryKind, delivery
 from lambdad.model.destination import parse_destination
-from lambdad.testing.event_doubles import HERE
+from lambdad.testing.specs import HERE
 
 EVENT = Event(namespace=HERE, function="f", qualifier=None, request_id="r", trace_id="t", payload=b"{}", accepted=0.0)
 

@@ -16,7 +16,8 @@ from lambdad.events.records import Delivery, DeliveryKind, delivery, encode_deli
 from lambdad.events.verdict import Done, GivenUp, Later, Verdict
 from lambdad.model.destination import Destination
 from lambdad.telemetry.log import silent
-from lambdad.testing.event_doubles import HERE, FakeFunctions, RecordingObserver, VirtualClock
+from lambdad.testing.event_doubles import FakeFunctions, RecordingObserver, VirtualClock
+from lambdad.testing.specs import HERE
 
 EVENT = Event(namespace=HERE, function="f", qualifier=None, request_id="r", trace_id="t", payload=b"{}", accepted=0.0)
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:q"

@@ -19,7 +19,7 @@ from lambdad.events.event import (
     scope_of,
 )
 from lambdad.events.policy import Progress
-from lambdad.testing.event_doubles import HERE
+from lambdad.testing.specs import HERE
 
 EVENT = Event(
     namespace=HERE,

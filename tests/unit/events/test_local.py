@@ -15,7 +15,7 @@ from lambdad.events.event import Event
 from lambdad.events.local import FileSender, WebhookSender
 from lambdad.events.records import delivery
 from lambdad.model.destination import parse_destination
-from lambdad.testing.event_doubles import HERE
+from lambdad.testing.specs import HERE
 
 EVENT = Event(namespace=HERE, function="f", qualifier=None, request_id="r", trace_id="t", payload=b"{}", accepted=0.0)
 RECORD = delivery("on-success", "arn", EVENT, b'{"a":1}', 1.0)

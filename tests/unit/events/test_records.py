@@ -16,7 +16,7 @@ from lambdad.events.records import (
     destination_record,
     encode_delivery,
 )
-from lambdad.testing.event_doubles import HERE
+from lambdad.testing.specs import HERE
 
 EVENT = Event(
     namespace=HERE, function="f", qualifier=None, request_id="r-1", trace_id="t", payload=b'{"a": 1.0}', accepted=0.0

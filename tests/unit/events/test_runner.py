@@ -13,16 +13,8 @@ from lambdad.model.errors import ApiError, conflict, service_error, throttled
 from lambdad.model.invocation import InvocationResult
 from lambdad.model.settings import InvokeConfig
 from lambdad.store.event_queue import Message
-from lambdad.testing.event_doubles import (
-    HERE,
-    FakeFunctions,
-    FakeTarget,
-    RecordingObserver,
-    VirtualClock,
-    failed,
-    make_spec,
-    succeeded,
-)
+from lambdad.testing.event_doubles import FakeFunctions, FakeTarget, RecordingObserver, VirtualClock, failed, succeeded
+from lambdad.testing.specs import HERE, make_spec
 
 SQS = "arn:aws:sqs:us-east-1:000000000000:letters"
 

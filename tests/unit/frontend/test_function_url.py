@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lambdad.frontend.function_url import FunctionUrlFrontend, is_url_host
-from lambdad.frontend.invoke import Target
+from lambdad.frontend.interface import Target
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import SystemClock
 from lambdad.model.environment import EnvironmentSpec
@@ -19,25 +19,13 @@ from lambdad.model.invocation import InvocationResult
 from lambdad.model.limits import PAYLOAD_SYNC_MAX
 from lambdad.model.settings import Cors, FunctionUrl
 from lambdad.placement.service import Ticket
+from lambdad.testing.specs import make_spec
 from lambdad.wire.http import Request, Response
 from lambdad.wire.serialize import serialize_error
 
 HERE = Namespace("000000000000", "us-east-1")
 HOST = "abc.lambda-url.us-east-1.localhost:9000"
-SPEC = EnvironmentSpec(
-    namespace=HERE,
-    function_name="f",
-    version="$LATEST",
-    revision="a",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec(namespace=HERE)
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=111122223333/20260102/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=0"
 )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from lambdad.frontend.invoke import AcceptDone, InvokeFrontend, Target
+from lambdad.frontend.interface import AcceptDone, Target
+from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import SystemClock
 from lambdad.model.environment import EnvironmentSpec
@@ -17,24 +18,12 @@ from lambdad.model.errors import ApiError, function_not_found, throttled
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_ASYNC_MAX, PAYLOAD_SYNC_MAX
 from lambdad.placement.service import Ticket
+from lambdad.testing.specs import make_spec
 from lambdad.wire.http import Request, Response
 from lambdad.wire.serialize import serialize_error
 
 HERE = Namespace("000000000000", "us-east-1")
-SPEC = EnvironmentSpec(
-    namespace=HERE,
-    function_name="f",
-    version="$LATEST",
-    revision="a",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec(namespace=HERE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +31,7 @@ class Resolved:
     spec: EnvironmentSpec = SPEC
     executed_version: str = "$LATEST"
     invoked_arn: str = "arn:f"
-    reserved_concurrency: int | None = None
+    qualifier: str | None = None
 
 
 class World:

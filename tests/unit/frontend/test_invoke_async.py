@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from lambdad.frontend.invoke import AcceptDone, Target
+from lambdad.frontend.interface import AcceptDone, Target
 from lambdad.frontend.invoke_async import invoke_async
 from lambdad.model.errors import ApiError, service_error
 from lambdad.model.invocation import Invocation
 from lambdad.model.limits import PAYLOAD_ASYNC_MAX
-from lambdad.testing.event_doubles import HERE, FakeFunctions
+from lambdad.testing.event_doubles import FakeFunctions
+from lambdad.testing.specs import HERE
 
 
 class Acceptor:

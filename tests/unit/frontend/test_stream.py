@@ -11,7 +11,7 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 from tests.unit.frontend.test_invoke import HERE, Resolved
 
-from lambdad.frontend.invoke import Target
+from lambdad.frontend.interface import Target
 from lambdad.frontend.stream import StreamFrontend
 from lambdad.frontend.streamed_body import StreamedBody
 from lambdad.model.arn import Namespace

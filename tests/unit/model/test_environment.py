@@ -5,22 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lambdad.model.arn import Namespace
-from lambdad.model.environment import EnvironmentSpec
+from lambdad.testing.specs import make_spec
 
-SPEC = EnvironmentSpec(
-    namespace=Namespace("123456789012", "eu-west-1"),
-    function_name="f",
-    version="$LATEST",
-    revision="a",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec(namespace=Namespace("123456789012", "eu-west-1"))
 
 
 def test_whatever_makes_two_functions_different_makes_their_keys_different() -> None:

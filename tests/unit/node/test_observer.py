@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from lambdad.model.arn import Namespace
-from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import function_not_found, throttled
 from lambdad.model.invocation import InvocationResult
 from lambdad.node.observer import MetricsObserver
 from lambdad.telemetry.metrics import Metrics
+from lambdad.testing.specs import make_spec
 
 HERE = Namespace("000000000000", "us-east-1")
-SPEC = EnvironmentSpec(
-    namespace=HERE,
-    function_name="f",
-    version="1",
-    revision="a",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec(namespace=HERE, version="1")
 
 
 def test_invocations_cold_starts_errors_and_throttles_are_counted() -> None:

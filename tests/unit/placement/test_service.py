@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
-from lambdad.model.arn import Namespace
 from lambdad.model.clock import SystemClock
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.placement.counting import Limits
+from lambdad.placement.pool import Reject
+from lambdad.placement.provisioned import INIT_FAILED, Plan, Provision
 from lambdad.placement.service import Placement, Ticket
+from lambdad.testing.specs import HERE, make_spec
 from lambdad.worker.interface import Answer, SandboxGone, Started, StartFailed, StreamSink, WorkerUnavailable
 
-SPEC = EnvironmentSpec(
-    namespace=Namespace("000000000000", "us-east-1"),
-    function_name="f",
-    version="$LATEST",
-    revision="a",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec()
+
+
+@dataclass(frozen=True)
+class Target:
+    spec: EnvironmentSpec = SPEC
+    qualifier: str | None = None
 
 
 class Worker:
@@ -59,18 +56,22 @@ class Worker:
 class Bench:
     """A placement whose starts run to their end at once."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, concurrency: int = 10) -> None:
         self.worker = worker
         self.outcomes: list[InvocationResult | ApiError] = []
         self.tickets: list[Ticket] = []
-        self.placement = Placement(worker, SystemClock(), self.spawn, 10)
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.placement = Placement(worker, SystemClock(), self.spawn, self.call_later, Limits(concurrency=concurrency))
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        self.timers.append((delay, callback))
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run(coroutine)
 
-    def submit(self) -> Ticket:
+    def submit(self, qualifier: str | None = None) -> Ticket:
         invocation = Invocation(request_id="r", payload=b"{}", invoked_arn="arn")
-        ticket = Ticket(SPEC, invocation, None, SystemClock().monotonic(), self.done)
+        ticket = Ticket(Target(qualifier=qualifier), invocation, SystemClock().monotonic(), self.done)
         self.tickets.append(ticket)
         self.placement.submit(ticket)
         return ticket
@@ -119,7 +120,7 @@ def test_a_lost_worker_is_a_service_error_and_nothing_stays_counted() -> None:
     [error] = bench.outcomes
     assert isinstance(error, ApiError)
     assert error.code == "ServiceException"
-    assert bench.placement.state.in_flight("000000000000/us-east-1") == 0
+    assert [account.in_flight for _, account in bench.placement.state.ledger.accounts()] == [0]
 
 
 def test_a_retired_spec_is_stopped_on_the_worker() -> None:
@@ -138,3 +139,59 @@ def test_an_idle_sandbox_that_the_worker_ended_is_not_used_again() -> None:
     bench.worker.on_gone(environment)
     bench.submit()
     assert bench.worker.invokes[1][0] != environment
+
+
+def provision(bench: Bench, count: int) -> None:
+    wanted = Provision(
+        spec=make_spec(initialization_type="provisioned-concurrency"), qualifier="live", count=count, revision=0.0
+    )
+    bench.placement.configure(Plan(reservations={}, provisions=(wanted,)))
+
+
+def test_provisioned_environments_are_started_and_used_without_phases_in_the_timings() -> None:
+    bench = Bench(Worker())
+    provision(bench, 1)
+    assert bench.placement.progress(HERE, "f", "live").status == "READY"
+    ticket = bench.submit("live")
+    bench.worker.invokes[0][1](RESULT)
+    assert set(ticket.timings) == {"queue"}
+
+
+def test_an_init_phase_that_failed_ends_the_environment_and_is_told() -> None:
+    bench = Bench(Worker(Started({"sandbox": 1.0, "code": 1.0})))
+    provision(bench, 1)
+    progress = bench.placement.progress(HERE, "f", "live")
+    assert (progress.status, progress.reason) == ("FAILED", INIT_FAILED)
+    assert len(bench.worker.stopped) == 1
+    assert len(bench.timers) == 1
+
+
+def test_a_worker_that_is_there_again_gets_its_provisioned_environments() -> None:
+    bench = Bench(Worker(WorkerUnavailable("not yet"), Started({"init": 1.0})))
+    provision(bench, 1)
+    assert bench.placement.progress(HERE, "f", "live").status == "IN_PROGRESS"
+    bench.placement.worker_ready()
+    assert bench.placement.progress(HERE, "f", "live").status == "READY"
+
+
+def test_a_request_without_room_is_throttled_when_the_timer_says_so() -> None:
+    bench = Bench(Worker(), concurrency=1)
+    bench.submit()
+    late = bench.submit()
+    assert bench.outcomes == []
+    [(delay, wake)] = bench.timers
+    assert 0 <= delay <= Limits().patience
+    late_clock = bench.placement.state.tick(late.arrived + 1.0)
+    [reject] = late_clock
+    assert isinstance(reject, Reject)
+    assert reject.demand is late
+    wake()
+
+
+def test_what_a_request_took_is_all_in_its_timings() -> None:
+    bench = Bench(Worker())
+    ticket = bench.submit()
+    bench.worker.invokes[0][1](RESULT)
+    timings = ticket.finish(RESULT, ticket.arrived + 2.0)
+    assert timings["total"] == 2000
+    assert timings["duration"] == 1.0

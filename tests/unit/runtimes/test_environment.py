@@ -8,25 +8,13 @@ from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec, Image
 from lambdad.runtimes.environment import Credentials, build_environment
 from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime
+from lambdad.testing.specs import make_spec
 
 PYTHON = PythonRuntime(
     identifier="python3.11", version="3.11.7", interpreter="/p", prefix="/x", soabi="s", runtime_dir="/r"
 )
 NODE = NodeRuntime(identifier="nodejs20.x", version="20.20.2", interpreter="/n", prefix="/x", runtime_dir="/r")
-SPEC = EnvironmentSpec(
-    namespace=Namespace("000000000000", "eu-west-1"),
-    function_name="f",
-    version="$LATEST",
-    revision="r",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=256,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec(namespace=Namespace("000000000000", "eu-west-1"), memory_mb=256)
 RESERVED = {
     "_HANDLER": "app.handler",
     "AWS_REGION": "eu-west-1",

@@ -9,23 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.model.arn import Namespace
-from lambdad.model.environment import Code, EnvironmentSpec, Image
+from lambdad.model.environment import Code, Image
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.testing.specs import make_spec
 from lambdad.worker import frames
 from lambdad.worker.frames import FRAME_MAX, FrameError, FrameReader, Kind
 
-SPEC = EnvironmentSpec(
-    namespace=Namespace("000000000000", "us-east-1"),
-    function_name="f",
-    version="$LATEST",
-    revision="r",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=3,
-    ephemeral_mb=512,
-    architecture="x86_64",
+SPEC = make_spec(
     environment={"A": "1"},
     code=Code(sha256="ab", size=3),
     layers=(Code(sha256="cd", size=4),),

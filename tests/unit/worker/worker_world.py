@@ -8,32 +8,19 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from lambdad.model.arn import Namespace
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.sandbox.interface import Volume
 from lambdad.sandbox.spec import Exec, SandboxSpec
 from lambdad.telemetry.log import silent
 from lambdad.testing.fake_sandbox import FakeDriver, FakeSandbox
+from lambdad.testing.specs import make_spec
 from lambdad.worker.environment_driver import FunctionLog
 from lambdad.worker.function_log import EnvironmentLog
 from lambdad.worker.service import WorkerPolicy, WorkerService
 
 DEADLINE_S = 30.0
-SPEC = EnvironmentSpec(
-    namespace=Namespace("000000000000", "us-east-1"),
-    function_name="f",
-    version="$LATEST",
-    revision="a",
-    runtime="python3.11",
-    handler="app.handler",
-    memory_mb=128,
-    timeout_s=30,
-    ephemeral_mb=512,
-    architecture="x86_64",
-    environment={},
-    code=None,
-)
+SPEC = make_spec(timeout_s=30)
 
 
 def invocation(request_id: str = "r1", *, tail: bool = False, streaming: bool = False) -> Invocation:

@@ -1,0 +1,119 @@
+"""The opening of an invoke, which all its forms share: who is called, of which type, with what.
+
+This is on the warm path: it parses by hand what the service model would parse more slowly.
+Source: Invoke, AWS Lambda API reference; texts and headers as in reference/aws-lambda.md 2.1-2.3.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import random
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import orjson
+
+from lambdad.frontend.interface import Resolver, Target
+from lambdad.frontend.trace import new_trace_id
+from lambdad.model.arn import Namespace
+from lambdad.model.errors import invalid_parameter, invalid_request_content, too_large, validation
+from lambdad.model.invocation import Invocation
+from lambdad.model.limits import CLIENT_CONTEXT_MAX
+from lambdad.wire.http import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request for a function, identified."""
+
+    namespace: Namespace
+    request_id: str
+    name: str
+    qualifier: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A call that may go on. kind: its invocation type."""
+
+    kind: str
+    target: Target
+
+
+def identify_call(request: Request, namespace: Namespace, label: str, request_id: str) -> Call:
+    """label: the function name as it stands in the path, percent-encoded."""
+    name = unquote(label) if "%" in label else label
+    return Call(namespace, request_id, name, read_qualifier(request.query) if request.query else None)
+
+
+def open_dispatch(resolver: Resolver, request: Request, call: Call, kinds: tuple[str, ...]) -> Opening | Response:
+    """Find out what is to run; a dry run is answered already. kinds: the invocation types of the operation.
+
+    Raises `ApiError`.
+    """
+    kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+    if kind not in kinds:
+        raise validation(
+            f"1 validation error detected: Value '{kind}' at 'invocationType' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{', '.join(kinds)}]"
+        )
+    target = resolver.resolve(call.namespace, call.name, call.qualifier, random.random())  # noqa: S311
+    if kind == "DryRun":
+        return Response(204, [("x-amzn-RequestId", call.request_id)])
+    return Opening(kind, target)
+
+
+def read_invocation(
+    request: Request, call: Call, opening: Opening, *, payload_max: int, now: float, streaming: bool
+) -> Invocation:
+    """What the function is given. payload_max: bytes. now: epoch seconds. Raises `ApiError`."""
+    headers = request.headers
+    return Invocation(
+        request_id=call.request_id,
+        payload=read_payload(request, payload_max),
+        invoked_arn=opening.target.invoked_arn,
+        client_context=read_client_context(headers.get("x-amz-client-context")),
+        trace_id=headers.get("x-amzn-trace-id") or new_trace_id(now),
+        tail=headers.get("x-amz-log-type") == "Tail" and opening.kind == "RequestResponse",
+        streaming=streaming,
+    )
+
+
+def read_qualifier(query: str) -> str | None:
+    """The parameter `Qualifier` of a query string; None without one."""
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        if key == "Qualifier":
+            return unquote(value) or None
+    return None
+
+
+def read_payload(request: Request, limit: int) -> bytes:
+    """The event of a request, `{}` for none. limit: bytes. Raises `ApiError` 400 and 413."""
+    body = request.body
+    if request.overflow or len(body) > limit:
+        raise too_large(f"Request must be smaller than {limit} bytes for the InvokeFunction operation")
+    if not body:
+        return b"{}"
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise invalid_request_content(
+            f"Could not parse request body into json: Could not parse payload into json: {error}"
+        ) from None
+    return body
+
+
+def read_client_context(header: str | None) -> str | None:
+    """The client context as JSON text. Raises `ApiError` 400."""
+    if not header:
+        return None
+    if len(header) > CLIENT_CONTEXT_MAX:
+        raise invalid_parameter(f"Client context must be at most {CLIENT_CONTEXT_MAX} bytes long.")
+    try:
+        text = base64.b64decode(header, validate=True).decode()
+        orjson.loads(text)
+    except (binascii.Error, UnicodeDecodeError, orjson.JSONDecodeError):
+        raise invalid_request_content("Client context must be a valid Base64-encoded JSON object.") from None
+    return text

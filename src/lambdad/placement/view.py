@@ -1,0 +1,39 @@
+"""What placement looks like from outside: totals, and how far provisioned environments are. Pure."""
+
+from __future__ import annotations
+
+from lambdad.model.arn import Namespace
+from lambdad.model.settings import Provisioning
+from lambdad.placement.ledger import function_key
+from lambdad.placement.state import PlacementState
+
+
+def count_environments(state: PlacementState) -> dict[str, int]:
+    """Environments by state, and requests that wait for one or for room."""
+    totals = {"idle": 0, "busy": 0, "starting": 0, "waiting": 0}
+    for pool in state.pools():
+        totals["waiting"] += len(pool.waiting)
+        for home in (pool, *pool.reserves.values()):
+            totals["idle"] += len(home.idle)
+            totals["busy"] += len(home.busy)
+            totals["starting"] += len(home.starting)
+    totals["waiting"] += sum(len(function.held) for function in state.ledger.functions())
+    return totals
+
+
+def describe_provisioning(state: PlacementState, namespace: Namespace, name: str, qualifier: str) -> Provisioning:
+    """How far the provisioned environments of a qualifier are."""
+    key = function_key(namespace, name)
+    reserves = [
+        reserve
+        for reserve in state.reserves()
+        if reserve.function.key == key and reserve.qualifier == qualifier and reserve.wanted
+    ]
+    wanted = sum(reserve.wanted for reserve in reserves)
+    available = sum(min(reserve.available, reserve.wanted) for reserve in reserves)
+    allocated = sum(min(reserve.size, reserve.wanted) for reserve in reserves)
+    problem = next((reserve.problem for reserve in reserves if reserve.problem is not None), None)
+    if reserves and available == wanted:
+        return Provisioning(allocated=allocated, available=available, status="READY")
+    status = "IN_PROGRESS" if problem is None else "FAILED"
+    return Provisioning(allocated=allocated, available=available, status=status, reason=problem)
