@@ -72,7 +72,7 @@ def _registry(storage: Path) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     settings = {
         "version": 0.1,
-        "log": {"level": "fatal", "accesslog": {"disabled": True}},
+        "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(storage)}},
         "http": {"addr": address},
     }
@@ -80,7 +80,9 @@ def _registry(storage: Path) -> Iterator[str]:
         json.dump(settings, configuration)
         configuration.flush()
         command = ["docker-registry", "serve", configuration.name]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        # It logs an error for every blob that it is asked for and has not: that is how one pushes.
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
         try:
             wait_until(lambda: process.poll() is not None or _is_up(address), "the registry answers", 30.0)
             if process.poll() is not None:

@@ -26,6 +26,8 @@ _CUT_AFTER = 192 * 1024
 """Bytes after which a packed run may start a new chunk at a name that says so."""
 _CUT_MASK = 3
 """One name in four says so: after a change, packing is back in step some four files later."""
+_COMPILED = b"__pycache__"
+"""Bytecode is another in each build, for it holds the time of its source; and it is what a start reads of a package."""
 _CONTAINERS = frozenset((b"site-packages", b"dist-packages", b"node_modules"))
 _BUSY_DEPTH = 3
 """Down to this depth, directories of one layer mostly change in the next."""
@@ -133,8 +135,9 @@ def plan_layout(tree: Tree, geometry: Geometry, packages: Mapping[bytes, bytes])
     return layout
 
 
-_Members: TypeAlias = "dict[bytes, tuple[array[int], array[int]]]"
-"""Group -> inodes, and for each the checksum of its name that decides about cuts."""
+_Members: TypeAlias = "dict[tuple[bool, bytes], tuple[array[int], array[int]]]"
+"""Group -> inodes, and for each the checksum of its name that decides about cuts. A group: whether it is bytecode, and a
+name."""
 
 
 def _collect(tree: Tree, packages: Mapping[bytes, bytes], layers: list[LayerPlan]) -> list[_Members]:
@@ -153,6 +156,7 @@ def _collect(tree: Tree, packages: Mapping[bytes, bytes], layers: list[LayerPlan
         here = _group_of_directory(path)
         prefix = path + b"/" if path else b""
         tail = path.rsplit(b"/", 1)[-1] + b"/"
+        is_compiled = tail == _COMPILED + b"/"
         for entry in entries:
             inode = tree.entry_inode[entry]
             if tree.is_directory(inode):
@@ -166,7 +170,7 @@ def _collect(tree: Tree, packages: Mapping[bytes, bytes], layers: list[LayerPlan
             group = packages.get(prefix + name) if packages else None
             if group is None:
                 group = here if here is not None else prefix + name
-            members = groups[layer].setdefault(group, (array("I"), array("I")))
+            members = groups[layer].setdefault((is_compiled, group), (array("I"), array("I")))
             members[0].append(inode)
             members[1].append(zlib.crc32(tail + name))
     return groups
@@ -196,15 +200,23 @@ def _group_of_directory(path: bytes) -> bytes | None:
 
 
 def _place_groups(tree: Tree, geometry: Geometry, packer: _Packer, groups: _Members) -> None:
-    """Big groups on chunks of their own, the others together; inside each, big files last and aligned."""
+    """Big groups on chunks of their own, the others together; inside each, big files last and aligned.
+
+    Bytecode comes last, in groups of its own: one compiled file would make a chunk of sources another.
+    """
+    for is_compiled in (False, True):
+        _place_kind(tree, geometry, packer, {name: groups[name] for name in sorted(groups) if name[0] is is_compiled})
+
+
+def _place_kind(tree: Tree, geometry: Geometry, packer: _Packer, groups: _Members) -> None:
     quarter = geometry.chunk_size // 4
     loose_small: list[tuple[int, int]] = []
     loose_big: list[int] = []
-    for name in sorted(groups):
+    for members in groups.values():
         small: list[tuple[int, int]] = []
         big: list[int] = []
         weight = 0
-        for inode, checksum in zip(*groups[name], strict=True):
+        for inode, checksum in zip(*members, strict=True):
             size = tree.size[inode]
             if size >= _BIG and stat.S_ISREG(tree.mode[inode]):
                 big.append(inode)

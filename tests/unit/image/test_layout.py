@@ -123,3 +123,18 @@ def test_a_files_place_in_a_large_package_survives_a_change_far_before_it() -> N
     before, after = plan(build(9000)), plan(build(12_000))
     same = sum(before[path] % PER_CHUNK == after[path] % PER_CHUNK for path in before)
     assert same > 300
+
+
+def test_bytecode_of_a_package_is_not_between_its_sources() -> None:
+    def build(marker: bytes) -> dict[str, int]:
+        layer = package(LayerBuilder(), "aaa").file("usr/lib/python3/site-packages/one.py", b"1")
+        for number in range(40):
+            path = f"usr/lib/python3/site-packages/aaa/__pycache__/m{number}.cpython-311.pyc"
+            layer.file(path, marker * (number * 1000 + 1))
+        return plan(layer)
+
+    places, longer = build(b"c"), build(b"cc")
+    sources = [name for name in places if name.endswith(".py@0")]
+    last = max(places[name] for name in sources)
+    assert all(at > last for name, at in places.items() if ".pyc" in name)
+    assert {name: places[name] for name in sources} == {name: longer[name] for name in sources}
