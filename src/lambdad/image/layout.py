@@ -136,8 +136,9 @@ def plan_layout(tree: Tree, geometry: Geometry, packages: Mapping[bytes, bytes])
 
 
 _Members: TypeAlias = "dict[tuple[bool, bytes], tuple[array[int], array[int]]]"
-"""Group -> inodes, and for each the checksum of its name that decides about cuts. A group: whether it is bytecode, and a
-name."""
+"""Group -> inodes, and for each the checksum of its name that decides about cuts.
+
+A group: whether it is bytecode, and a name."""
 
 
 def _collect(tree: Tree, packages: Mapping[bytes, bytes], layers: list[LayerPlan]) -> list[_Members]:
