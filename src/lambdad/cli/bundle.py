@@ -11,6 +11,7 @@ import io
 import os
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,11 @@ _COPY = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A zip ready to be uploaded. files: entries in it."""
+    """A zip ready to be uploaded. files: entries in it. largest: names in the directory with most bytes, unpacked."""
 
     content: bytes
     files: int
+    largest: tuple[tuple[str, int], ...] = ()
 
     @property
     def code_sha256(self) -> str:
@@ -44,11 +46,14 @@ def bundle_directory(directory: Path) -> Bundle:
         raise CliError(f"{directory} is not a directory")
     buffer = io.BytesIO()
     files = unzipped = 0
+    sizes: Counter[str] = Counter()
     try:
         with zipfile.ZipFile(buffer, "w") as archive:
             for name, path, status in _walk(directory, ""):
                 files += 1
-                unzipped += status.st_size if stat.S_ISREG(status.st_mode) else 0
+                taken = status.st_size if stat.S_ISREG(status.st_mode) else 0
+                unzipped += taken
+                sizes[name.partition("/")[0]] += taken
                 if unzipped > UNZIPPED_MAX:
                     raise CliError(_too_large(f"{directory} holds more than {UNZIPPED_MAX >> 20} MB"))
                 if files > _FILES_MAX:
@@ -63,7 +68,7 @@ def bundle_directory(directory: Path) -> Bundle:
     content = buffer.getvalue()
     if len(content) > ZIP_MAX:
         raise CliError(_too_large(f"the zip of {directory} has {len(content) / (1 << 20):.1f} MB; AWS takes 50 MB"))
-    return Bundle(content, files)
+    return Bundle(content, files, tuple(sizes.most_common(3)))
 
 
 def _too_large(what: str) -> str:

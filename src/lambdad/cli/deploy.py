@@ -1,10 +1,13 @@
-"""`lambdad deploy`: create or update a function, code and configuration, and wait until it can be called."""
+"""`lambdad deploy`: create or update a function, code and configuration, and wait until it can be called.
+
+With `--template` it is every function of a template, see `deploy_template`.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,12 +20,15 @@ from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption
 from lambdad.cli.errors import CliError
 from lambdad.cli.guess import Guess, family_of, guess_function, newest
 from lambdad.cli.output import note, print_json, print_table, progress, size
+from lambdad.cli.watching import run_once_or_watch
+from lambdad.stack.errors import StackError
+from lambdad.stack.settling import wait_until_settled
 
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/lambdad"
 """For a lambdad, which assumes no role: the API requires one."""
-WAIT_S = 600.0
-_PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Between two looks at the function; the last goes on."""
+DEFAULT_ARCHITECTURE = "x86_64"
+LARGE_B = 5_000_000
+"""Above it a deploy says what the zip is made of: it is sent, unpacked and read again and again."""
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9-_]+")
 
 app = typer.Typer(add_completion=False)
@@ -33,7 +39,7 @@ class Wanted:
     """What the user asked for; None leaves a thing as it is, or to AWS's default."""
 
     name: str
-    bundle: Bundle | None
+    directory: Path | None
     image: str | None
     runtime: str | None
     handler: str | None
@@ -61,38 +67,62 @@ def deploy(
     role: Annotated[str | None, typer.Option(metavar="ARN", help="Execution role; AWS needs one.")] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Publish a version.")] = False,
     image: Annotated[str | None, typer.Option(metavar="URI", help="Container image instead of a directory.")] = None,
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="AWS SAM or CloudFormation template instead of a directory.")
+    ] = None,
+    stack: Annotated[
+        str | None, typer.Option("--stack-name", help="Of a template. Default: the name of its directory.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", metavar="K=V", help="Of a template; repeat.")
+    ] = None,
+    skip: Annotated[
+        bool, typer.Option("--skip-unsupported", help="Of a template: leave out what is no Lambda.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Deploy again whenever a file changes.")] = False,
     endpoint: EndpointOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create or update a function from a directory or an image."""
-    if (directory is None) == (image is None):
-        raise typer.BadParameter("give either a directory or --image")
-    settings = _settings(layers, env, memory, timeout, ephemeral)
+    """Create or update a function from a directory or an image, or all functions of a template."""
+    if [directory, image, template].count(None) != 2:
+        raise typer.BadParameter("give one of these: a directory, --image, --template")
+    chosen = endpoints.resolve_endpoint(endpoint)
+    if template is not None:
+        from lambdad.cli.deploy_template import Order, deploy_template
+
+        order = Order(template, stack, parse_pairs("--parameter", parameter or ()), skip)
+        run_once_or_watch(template.parent, watch, functools.partial(deploy_template, order, chosen, as_json))
+        return
     wanted = Wanted(
         name=name or _default_name(directory, image),
-        bundle=None if directory is None else bundle_directory(directory),
+        directory=directory,
         image=image,
         runtime=runtime,
         handler=handler,
         role=role,
         architecture=architecture,
-        settings=settings,
+        settings=_settings(layers, env, memory, timeout, ephemeral),
     )
-    guess = None if directory is None or (runtime and handler) else guess_function(directory)
-    configuration = _deploy(wanted, guess, endpoints.resolve_endpoint(endpoint), is_published=publish)
+    run_once_or_watch(directory, watch, functools.partial(_deploy_function, wanted, chosen, publish, as_json))
+
+
+def _deploy_function(wanted: Wanted, endpoint: Endpoint, publish: bool, as_json: bool) -> None:
+    directory = wanted.directory
+    guess = None if directory is None or (wanted.runtime and wanted.handler) else guess_function(directory)
+    configuration = _deploy(wanted, guess, endpoint, is_published=publish)
     if as_json:
         print_json(configuration)
     else:
         print_table(("", ""), _summary(configuration))
 
 
-def parse_variables(pairs: Iterable[str]) -> dict[str, str]:
+def parse_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
     """`K=V` pairs. Raises typer.BadParameter for what is none."""
     variables = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            raise typer.BadParameter(f"--env {pair!r}: must be NAME=VALUE")
+            raise typer.BadParameter(f"{option} {pair!r}: must be NAME=VALUE")
         variables[key] = value
     return variables
 
@@ -106,7 +136,7 @@ def _settings(
 ) -> dict[str, Any]:
     given = {
         "Layers": list(layers) if layers else None,
-        "Environment": {"Variables": parse_variables(env)} if env else None,
+        "Environment": {"Variables": parse_pairs("--env", env)} if env else None,
         "MemorySize": memory,
         "Timeout": timeout,
         "EphemeralStorage": None if ephemeral is None else {"Size": ephemeral},
@@ -160,9 +190,10 @@ def _create(client: Any, endpoint: Endpoint, wanted: Wanted, guess: Guess | None
     request: dict[str, Any] = {"FunctionName": wanted.name, "Role": role, **wanted.settings}
     if wanted.architecture:
         request["Architectures"] = [wanted.architecture]
-    if wanted.bundle is not None:
-        request["Code"] = {"ZipFile": wanted.bundle.content}
-        request["Runtime"], request["Handler"] = _runtime_and_handler(client, endpoint, wanted, guess)
+    if wanted.directory is not None:
+        runtime, handler = _runtime_and_handler(client, endpoint, wanted, guess)
+        bundle = build_bundle(wanted.directory, runtime, wanted.architecture or DEFAULT_ARCHITECTURE)
+        request |= {"Runtime": runtime, "Handler": handler, "Code": {"ZipFile": bundle.content}}
     else:
         request["PackageType"] = "Image"
         request["Code"] = {"ImageUri": wanted.image}
@@ -175,29 +206,43 @@ def _update(client: Any, endpoint: Endpoint, wanted: Wanted, guess: Guess | None
         kind = "an image" if is_image else "a zip"
         raise CliError(f"{wanted.name} was made from {kind}, which cannot change: `lambdad rm` it first")
     _wait(client, wanted.name)
-    _update_code(client, wanted, current)
     changes = dict(wanted.settings)
     if wanted.role:
         changes["Role"] = wanted.role
-    if wanted.bundle is not None:
+    if wanted.directory is not None:
         changes.update(_changed_runtime(client, endpoint, wanted, guess, current))
+    _update_code(client, wanted, current, changes.get("Runtime") or current.get("Runtime") or "")
     if changes:
         client.update_function_configuration(FunctionName=wanted.name, **changes)
 
 
-def _update_code(client: Any, wanted: Wanted, current: dict[str, Any]) -> None:
+def _update_code(client: Any, wanted: Wanted, current: dict[str, Any], runtime: str) -> None:
     request: dict[str, Any] = {"FunctionName": wanted.name}
     if wanted.architecture:
         request["Architectures"] = [wanted.architecture]
-    if wanted.bundle is None:
+    if wanted.directory is None:
         request["ImageUri"] = wanted.image
-    elif current.get("CodeSha256") == wanted.bundle.code_sha256 and not wanted.architecture:
-        note("code: unchanged")
-        return
     else:
-        request["ZipFile"] = wanted.bundle.content
+        architecture = wanted.architecture or current.get("Architectures", [DEFAULT_ARCHITECTURE])[0]
+        bundle = build_bundle(wanted.directory, runtime, architecture)
+        if current.get("CodeSha256") == bundle.code_sha256 and not wanted.architecture:
+            note("code: unchanged")
+            return
+        request["ZipFile"] = bundle.content
     client.update_function_code(**request)
     _wait(client, wanted.name)
+
+
+def build_bundle(directory: Path, runtime: str, architecture: str) -> Bundle:
+    """The zip of a directory with what it asks for. Raises CliError."""
+    from lambdad.cli.dependencies import with_dependencies
+
+    with with_dependencies(directory, runtime, architecture) as built:
+        bundle = bundle_directory(built)
+    if len(bundle.content) > LARGE_B:
+        largest = ", ".join(f"{name} {size(count)}" for name, count in bundle.largest)
+        note(f"the zip has {size(len(bundle.content))}; most of it unpacked: {largest}")
+    return bundle
 
 
 def _changed_runtime(
@@ -237,27 +282,12 @@ def _offered_runtimes(client: Any, endpoint: Endpoint) -> list[str]:
     return list(client.meta.service_model.shape_for("Runtime").enum)
 
 
-def _wait(
-    client: Any, name: str, qualifier: str | None = None, sleep: Callable[[float], None] = time.sleep
-) -> dict[str, Any]:
+def _wait(client: Any, name: str, qualifier: str | None = None) -> dict[str, Any]:
     """The configuration once nothing is going on. Raises CliError if that failed or takes too long."""
-    request = {"FunctionName": name} | ({} if qualifier is None else {"Qualifier": qualifier})
-    deadline = time.monotonic() + WAIT_S
-    looks = 0
-    while True:
-        configuration: dict[str, Any] = client.get_function_configuration(**request)
-        state, update = configuration.get("State", "Active"), configuration.get("LastUpdateStatus", "Successful")
-        if state == "Failed" or update == "Failed":
-            reason = (
-                configuration.get("StateReason") or configuration.get("LastUpdateStatusReason") or "no reason given"
-            )
-            raise CliError(f"{name} failed: {reason}")
-        if state not in ("Pending", "Deactivating") and update != "InProgress":
-            return configuration
-        if time.monotonic() > deadline:
-            raise CliError(f"{name} is still {state} after {WAIT_S:.0f} s")
-        sleep(_PAUSES_S[min(looks, len(_PAUSES_S) - 1)])
-        looks += 1
+    try:
+        return wait_until_settled(client, name, qualifier)
+    except StackError as error:
+        raise CliError(str(error)) from None
 
 
 def _summary(configuration: dict[str, Any]) -> list[tuple[str, str]]:

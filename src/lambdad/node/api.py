@@ -169,9 +169,7 @@ class _Node:
             images=ChildImageBuilder(paths, config.docker_config),
             s3=S3Packages(_s3_settings(config), executor),
             spawn=tasks.spawn,
-            quotas=Quotas(
-                concurrency=config.concurrency, unreserved_concurrency_min=config.unreserved_concurrency_min
-            ),
+            quotas=Quotas(concurrency=config.concurrency, unreserved_concurrency_min=config.unreserved_concurrency_min),
             provisioner=self._placement,
         )
         self._events = make_events(

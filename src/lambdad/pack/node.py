@@ -61,6 +61,18 @@ def install_npm(lock_text: str, arch: Arch, tree: Path) -> dict[str, tuple[str, 
     return facts
 
 
+def install_modules(directory: Path, arch: Arch) -> None:
+    """Install what the package.json in `directory` asks for, beside it: exactly its lock, if it has one.
+
+    Raises PackError.
+    """
+    is_locked = (directory / "package-lock.json").exists() or (directory / "npm-shrinkwrap.json").exists()
+    lock = [] if is_locked else ["--no-package-lock"]
+    _npm(["ci" if is_locked else "install", "--omit=dev", *lock, *_platform(arch)], directory)
+    (directory / "node_modules/.package-lock.json").unlink(missing_ok=True)
+    remove_tree(directory / "node_modules/.cache")
+
+
 def _platform(arch: Arch) -> list[str]:
     return ["--os=linux", f"--cpu={arch.npm}", "--libc=glibc"]
 
@@ -69,4 +81,4 @@ def _npm(arguments: list[str], directory: Path) -> None:
     try:
         run_tool([find_tool("npm", "Node.js"), *arguments, *_QUIET], directory=directory)
     except ToolFailed as error:
-        raise PackError(f"npm cannot give what the recipe asks for:\n{error.output}") from None
+        raise PackError(f"npm cannot give what is asked for:\n{error.output}") from None

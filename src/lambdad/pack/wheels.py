@@ -85,7 +85,7 @@ def _download(arguments: Sequence[str], python: str, arch: Arch, glibc: tuple[in
     try:
         run_tool([*argv, "--dest", str(directory), *arguments])
     except ToolFailed as error:
-        raise PackError(f"pip cannot give what the recipe asks for:\n{error.output}") from None
+        raise PackError(f"pip cannot give what is asked for:\n{error.output}") from None
 
 
 def unpack_wheel(wheel: Path, tree: Path, package: str) -> dict[str, tuple[str, str]]:

@@ -1,0 +1,90 @@
+"""What a function's files ask for: `requirements.txt` and `package.json`, built for the target, not for this machine.
+
+The result is a copy of the directory with the packages in it. Nothing of a package is run: wheels are unpacked, npm's
+scripts are off.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lambdad.cli.bundle import LEFT_OUT
+from lambdad.cli.errors import CliError
+from lambdad.cli.output import note, progress
+from lambdad.pack.cache import default_cache
+from lambdad.pack.errors import PackError
+from lambdad.pack.node import install_modules
+from lambdad.pack.target import arch_named
+from lambdad.pack.wheels import fetch_wheels, unpack_wheel, wheel_files
+
+REQUIREMENTS = "requirements.txt"
+PACKAGE_JSON = "package.json"
+_GLIBC = {"3.8": (2, 26), "3.9": (2, 26), "3.10": (2, 26), "3.11": (2, 26)}
+_GLIBC_NEWER = (2, 34)
+"""Of AWS's images for a Python: Amazon Linux 2 up to 3.11, then 2023."""
+
+
+@contextmanager
+def with_dependencies(directory: Path, runtime: str, architecture: str) -> Iterator[Path]:
+    """`directory`, or while this is open a copy of it with what it asks for. Raises CliError."""
+    wants_wheels = runtime.startswith("python") and _asks_for_wheels(directory)
+    wants_modules = runtime.startswith("nodejs") and _asks_for_modules(directory)
+    if not wants_wheels and not wants_modules:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="lambdad-build-") as scratch:
+        built = Path(scratch) / "function"
+        try:
+            if wants_wheels:
+                _install_wheels(directory, runtime.removeprefix("python"), architecture, built)
+                shutil.copytree(directory, built, symlinks=True, dirs_exist_ok=True, ignore=_left_out)
+            else:
+                shutil.copytree(directory, built, symlinks=True, ignore=_left_out)
+                with progress("npm"):
+                    install_modules(built, arch_named(architecture))
+        except PackError as error:
+            raise CliError(str(error)) from None
+        except (OSError, shutil.Error) as error:
+            raise CliError(f"cannot build {directory}: {error}") from None
+        yield built
+
+
+def _asks_for_wheels(directory: Path) -> bool:
+    try:
+        lines = (directory / REQUIREMENTS).read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return any(line.strip() and not line.strip().startswith("#") for line in lines)
+
+
+def _asks_for_modules(directory: Path) -> bool:
+    """Modules that are there are the user's own choice."""
+    if (directory / "node_modules").exists():
+        return False
+    try:
+        package = json.loads((directory / PACKAGE_JSON).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(package, dict) and bool(package.get("dependencies"))
+
+
+def _install_wheels(directory: Path, python: str, architecture: str, built: Path) -> None:
+    arch = arch_named(architecture)
+    glibc = _GLIBC.get(python, _GLIBC_NEWER)
+    cache = default_cache()
+    with progress(f"{REQUIREMENTS} for python{python}, {architecture}"):
+        pins = fetch_wheels(["-r", str(directory / REQUIREMENTS)], python, arch, glibc, cache)
+        tree = built.with_name("wheels")
+        for pin, wheel in zip(pins, wheel_files(pins, python, arch, glibc, cache), strict=True):
+            unpack_wheel(wheel, tree, pin.name)
+    note(f"{REQUIREMENTS}: {', '.join(f'{pin.name} {pin.version}' for pin in pins)}")
+    (tree / "python").rename(built)
+
+
+def _left_out(_: str, names: list[str]) -> set[str]:
+    return set(LEFT_OUT & set(names))

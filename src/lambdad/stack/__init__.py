@@ -1,0 +1,1 @@
+"""AWS SAM and CloudFormation templates, as far as Lambda goes, onto a Lambda API."""

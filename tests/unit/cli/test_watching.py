@@ -1,0 +1,56 @@
+"""Running again when files change."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import typer
+
+from lambdad.cli.errors import CliError
+from lambdad.cli.watching import run_once_or_watch
+
+
+class Stopped(Exception):
+    """Ends a watch that would go on until Ctrl-C."""
+
+
+def test_without_watch_it_runs_once(tmp_path: Path) -> None:
+    runs: list[int] = []
+    run_once_or_watch(tmp_path, False, lambda: runs.append(1))
+    assert runs == [1]
+
+
+def test_every_change_is_another_run_and_a_failure_is_not_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[int] = []
+
+    def action() -> None:
+        runs.append(len(runs))
+        # A write from inside of a run is a change that comes after it, whenever the watch began.
+        threading.Timer(0.3, (tmp_path / "app.py").write_text, [f"{len(runs)}"]).start()
+        if len(runs) == 2:
+            raise CliError("it does not compile")
+        if len(runs) == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_once_or_watch(tmp_path, True, action)
+    told = capsys.readouterr().err
+    assert "changed: app.py" in told
+    assert "error: it does not compile" in told
+
+
+def test_the_first_failure_is_an_error(tmp_path: Path) -> None:
+    def action() -> None:
+        raise CliError("no such runtime")
+
+    with pytest.raises(CliError, match="no such runtime"):
+        run_once_or_watch(tmp_path, True, action)
+
+
+def test_an_image_cannot_be_watched() -> None:
+    with pytest.raises(typer.BadParameter, match="needs files to watch"):
+        run_once_or_watch(None, True, lambda: None)
