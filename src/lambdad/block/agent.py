@@ -37,6 +37,7 @@ from lambdad.block.messages import (
 )
 from lambdad.block.prefetch import Prefetcher, PrefetchPolicy
 from lambdad.block.read_path import ReadPath, open_read_path
+from lambdad.block.readahead import AheadPolicy, ReadAhead
 from lambdad.block.reader import ImageReader
 from lambdad.block.trace import TraceRecorder, is_worth_saving
 from lambdad.chunks.interface import ChunkError, Overloaded
@@ -137,7 +138,7 @@ class Agent:
     async def _learn(
         self, path: ReadPath, config: Configure, request: Serve, reader: ImageReader, start: contextlib.ExitStack
     ) -> None:
-        """Prefetch what a start before read; record this one, in case it reads other things."""
+        """Prefetch what a start before read, or read ahead if none is known; record this one, for the next."""
         if request.is_resumed:
             return
         recorder = TraceRecorder(self._clock)
@@ -147,9 +148,12 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             if known:
                 group.create_task(Prefetcher(reader, PrefetchPolicy(known)).run())
+            ahead = None if known else group.create_task(_read_ahead(reader))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._started[request.id].wait(), config.record_s)
             start.close()
+            if ahead is not None:
+                ahead.cancel()
         reader.unobserve(recorder)
         entries = recorder.entries()
         if is_worth_saving(known, [entry.position for entry in entries]):
@@ -188,6 +192,10 @@ class Agent:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
         self._inbox.put_nowait((parse_message(data), descriptors[0] if descriptors else None))
+
+
+async def _read_ahead(reader: ImageReader) -> None:
+    await ReadAhead(reader, AheadPolicy(reader.manifest.shape.positions)).run()
 
 
 def main() -> None:
