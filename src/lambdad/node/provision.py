@@ -131,6 +131,7 @@ class NodeProvisioner:
             log_stream=log_stream,
             credentials=self._credentials,
             zygotes=self._zygotes.names,
+            initialization_type=spec.initialization_type,
         )
         if isinstance(start, InvalidEntrypoint):
             raise StartError("Runtime.InvalidEntrypoint", start.message)
@@ -156,7 +157,13 @@ class NodeProvisioner:
         return SandboxSpec(
             start=Exec(argv),
             root=DirectoryRoot(str(mounted.root)),
-            environment=build_environment(None, spec, log_stream=log_stream, credentials=self._credentials),
+            environment=build_environment(
+                None,
+                spec,
+                log_stream=log_stream,
+                credentials=self._credentials,
+                initialization_type=spec.initialization_type,
+            ),
             working_directory=image.working_directory or "/",
             **_limits(spec),
         )

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """An environment that nobody uses. since: monotonic seconds; start_ms: cost of its cold start; size: bytes."""
+    """An environment that nobody uses.
+
+    since: monotonic seconds. start_ms: cost of its cold start. size: bytes. keep: seconds that it may be idle.
+    """
 
     id: str
     since: float
@@ -23,6 +26,7 @@ class Idle:
     size: int
     clock: float
     """Value of `GreedyDual.clock` when it was used last."""
+    keep: float
 
 
 class GreedyDual:
@@ -52,6 +56,6 @@ class GreedyDual:
         return chosen
 
 
-def expired(idles: Iterable[Idle], now: float, keep_alive_s: float) -> list[str]:
-    """The environments that have been idle for longer than `keep_alive_s`."""
-    return [idle.id for idle in idles if now - idle.since > keep_alive_s]
+def expired(idles: Iterable[Idle], now: float) -> list[str]:
+    """The environments that have been idle for longer than they may."""
+    return [idle.id for idle in idles if now - idle.since > idle.keep]

@@ -96,7 +96,7 @@ class EnvironmentLog:
                 duration_ms=duration_ms,
                 memory_size_mb=self._spec.memory_mb,
                 memory_used_mb=memory_mb,
-                init_ms=init_ms,
+                init_ms=init_ms if self._spec.initialization_type == "on-demand" else None,  # nobody waited for it
                 status=status,
                 error_type=error_type,
                 tracing=tracing,

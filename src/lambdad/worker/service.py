@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lambdad.model.arn import function_arn
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.sandbox.interface import SandboxDriver
@@ -18,12 +19,17 @@ from lambdad.telemetry.log import Logger
 from lambdad.worker.environment import Phase
 from lambdad.worker.environment_driver import EnvironmentDriver, FunctionLog, Provision, ProvisionError
 from lambdad.worker.eviction import GreedyDual, Idle, expired
+from lambdad.worker.keep_alive import Habit, Habits
+from lambdad.worker.starts import StartGate
 
 TICK_S = 0.1
 PRESSURE_TICKS = 5
 """Memory is looked at once in so many ticks."""
 UNMEASURED = 8 * 1024 * 1024
 """Bytes that an idle environment counts for where nothing measures it (no memory cgroup)."""
+WORN_S = 1.0
+"""A provisioned environment that has had no runtime process for so long is replaced."""
+PROVISIONED = "provisioned-concurrency"
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -51,7 +57,9 @@ class Provisioner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPolicy:
-    """keep_alive, freeze_after: seconds. memory_reserve: bytes of the host's memory that must stay available."""
+    """keep_alive: seconds, the least, see `keep_alive.Habit`. freeze_after: seconds.
+    memory_reserve: bytes of the host's memory that must stay available.
+    """
 
     keep_alive: float
     freeze_after: float
@@ -81,6 +89,10 @@ class WorkerService:
         self._environments: dict[str, EnvironmentDriver] = {}
         self._thawed: dict[str, EnvironmentDriver] = {}
         """Idle environments that may still use CPU, longest idle first."""
+        self._habits = Habits()
+        self._habit_of: dict[str, Habit] = {}
+        """By environment."""
+        self._gate = StartGate()
         self._greedy = GreedyDual()
         self._ticks = 0
         self._empty = asyncio.Event()
@@ -103,7 +115,12 @@ class WorkerService:
         environment.call = call
         self._environments[environment_id] = environment
         self._empty.clear()
-        environment.start()
+        now = time.monotonic()
+        function = function_arn(spec.namespace, spec.function_name)
+        self._habit_of[environment_id] = habit = self._habits.of(function)
+        if spec.initialization_type != PROVISIONED:  # which nobody has called for
+            habit.called(now)
+        self._make(self._gate.ask(function, environment_id, now))
 
     def invoke(self, call: int, environment_id: str, invocation: Invocation) -> None:
         environment = self._environments.get(environment_id)
@@ -113,6 +130,7 @@ class WorkerService:
             return
         environment.call = call
         environment.clock = self._greedy.clock
+        self._habit_of[environment_id].called(time.monotonic())
         self._thawed.pop(environment_id, None)
         environment.invoke(invocation)
 
@@ -159,6 +177,7 @@ class WorkerService:
         return await self._provisioner.provision(spec, log_stream, timings)
 
     def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None:
+        self._make(self._gate.leave(environment.id, time.monotonic()))
         if self._caller is not None:
             self._caller.started(environment.call, timings)
 
@@ -167,6 +186,7 @@ class WorkerService:
             self._caller.failed(environment.call, code, message)
 
     def reply(self, environment: EnvironmentDriver, result: InvocationResult) -> None:
+        self._habit_of[environment.id].finished(environment.idle_since)
         if self._caller is not None:
             self._caller.result(environment.call, result)
 
@@ -184,6 +204,8 @@ class WorkerService:
     def forget(self, environment: EnvironmentDriver) -> None:
         self._environments.pop(environment.id, None)
         self._thawed.pop(environment.id, None)
+        self._habit_of.pop(environment.id, None)
+        self._make(self._gate.leave(environment.id, time.monotonic()))
         if not self._environments:
             self._empty.set()
 
@@ -202,6 +224,7 @@ class WorkerService:
             if not environment.frozen:
                 environment.tick()
         self._freeze(now)
+        self._make(self._gate.tick(now))
         if self._ticks % PRESSURE_TICKS == 0:
             self._evict(now)
 
@@ -215,27 +238,41 @@ class WorkerService:
             except OSError as error:
                 self.log.error("sandbox.freeze_failed", environment=environment_id, error=str(error))
 
+    def _make(self, environment_ids: list[str]) -> None:
+        """The gate has let these environments through."""
+        for environment_id in environment_ids:
+            environment = self._environments.get(environment_id)
+            if environment is not None and environment.phase is Phase.NEW:
+                environment.start()
+
     def _evict(self, now: float) -> None:
-        idle = [environment for environment in self._environments.values() if environment.is_available]
-        victims = expired((_idle(environment, 0) for environment in idle), now, self._policy.keep_alive)
+        """End what is idle for too long or in the way. Provisioned environments are neither: only worn ones go."""
+        idle: list[EnvironmentDriver] = []
+        victims: list[str] = []
+        for environment in self._environments.values():
+            if not environment.is_available:
+                continue
+            if environment.spec.initialization_type != PROVISIONED:
+                idle.append(environment)
+            elif environment.phase is Phase.COLD and now - environment.idle_since > WORN_S:
+                victims.append(environment.id)
+        victims += expired((self._idle(environment, 0) for environment in idle), now)
         missing = self._policy.memory_reserve - self._memory_available()
         if missing > 0:
-            sized = [_idle(environment, environment.memory_current()) for environment in idle]
+            sized = [self._idle(environment, environment.memory_current()) for environment in idle]
             victims += [victim for victim in self._greedy.victims(sized, missing) if victim not in victims]
         for victim in victims:
-            environment = self._environments[victim]
-            if environment.phase in (Phase.IDLE, Phase.COLD):
-                environment.stop()
-                if self._caller is not None:
-                    self._caller.gone(victim)
+            self._environments[victim].stop()
+            if self._caller is not None:
+                self._caller.gone(victim)
 
-
-def _idle(environment: EnvironmentDriver, size: int) -> Idle:
-    return Idle(
-        id=environment.id,
-        since=environment.idle_since,
-        uses=environment.uses,
-        start_ms=environment.start_ms,
-        size=size or UNMEASURED,
-        clock=environment.clock,
-    )
+    def _idle(self, environment: EnvironmentDriver, size: int) -> Idle:
+        return Idle(
+            id=environment.id,
+            since=environment.idle_since,
+            uses=environment.uses,
+            start_ms=environment.start_ms,
+            size=size or UNMEASURED,
+            clock=environment.clock,
+            keep=self._habit_of[environment.id].keep_s(self._policy.keep_alive),
+        )

@@ -8,11 +8,11 @@ from lambdad.worker.eviction import GreedyDual, Idle, expired
 def idle(
     name: str, *, uses: int = 1, start_ms: float = 100.0, size: int = 10, since: float = 0.0, clock: float = 0.0
 ) -> Idle:
-    return Idle(id=name, since=since, uses=uses, start_ms=start_ms, size=size, clock=clock)
+    return Idle(id=name, since=since, uses=uses, start_ms=start_ms, size=size, clock=clock, keep=6.0)
 
 
 def test_only_what_is_idle_for_longer_than_the_keep_alive_expires() -> None:
-    assert expired([idle("old", since=0.0), idle("young", since=5.0)], 10.0, 6.0) == ["old"]
+    assert expired([idle("old", since=0.0), idle("young", since=5.0)], 10.0) == ["old"]
 
 
 def test_the_seldom_used_cheap_and_large_go_first() -> None:

@@ -7,8 +7,11 @@ import asyncio
 from tests.unit.worker.worker_world import SPEC, FakeRuntime, World, invocation, payload_of, run
 
 from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError
+from lambdad.testing.specs import make_spec
+from lambdad.testing.waiting import wait_until_async
 from lambdad.worker.environment import Phase
 from lambdad.worker.environment_driver import ProvisionError
+from lambdad.worker.starts import PLACES
 
 
 def test_an_environment_is_started_and_its_phases_told() -> None:
@@ -192,5 +195,59 @@ def test_a_flood_of_output_is_read_a_window_at_a_time() -> None:
         await flood
         await runtime.post("invocation/r1/response")
         assert (await world.caller.next())[0] == "result"
+
+    run(test)
+
+
+PROVISIONED = make_spec(timeout_s=30, initialization_type="provisioned-concurrency")
+
+
+def test_provisioned_environments_stay_however_long_they_are_idle_and_however_little_memory_there_is() -> None:
+    async def test(world: World) -> None:
+        now = asyncio.get_running_loop().time()
+        await world.idle_environment("kept", PROVISIONED)
+        await world.idle_environment("other")
+        world.memory_available = 0
+        for _ in range(10):
+            world.service.tick(now + 3600)
+        assert await world.caller.next() == ("gone", "other")
+        assert sum(world.service.counts().values()) == 1
+
+    run(test, keep_alive=600.0, memory_reserve=1)
+
+
+def test_a_provisioned_environment_whose_process_died_is_given_up() -> None:
+    async def test(world: World) -> None:
+        runtime = await world.idle_environment("worn", PROVISIONED)
+        runtime.sandbox.exit(ExitStatus(1, None))
+        await wait_until_async(lambda: "idle" not in world.service.counts(), "the exit is heard")
+        now = asyncio.get_running_loop().time()
+        for _ in range(10):
+            world.service.tick(now + 3600)
+        assert await world.caller.next() == ("gone", "worn")
+
+    run(test)
+
+
+def test_the_report_of_a_provisioned_environment_has_no_init_but_its_log_has() -> None:
+    async def test(world: World) -> None:
+        runtime = await world.idle_environment("e1", PROVISIONED)
+        world.service.invoke(2, "e1", invocation(tail=True))
+        await runtime.take()
+        await runtime.post("invocation/r1/response")
+        result = (await world.caller.next())[2]
+        assert "Init Duration" not in result.log_tail.decode()
+        assert any(line.startswith("REPORT ") for line in result.log_tail.decode().splitlines())
+
+    run(test)
+
+
+def test_a_flood_of_starts_of_one_function_lets_another_through() -> None:
+    async def test(world: World) -> None:
+        for number in range(PLACES + 10):
+            world.service.start(number, f"f{number}", SPEC)
+        world.service.start(99, "g", make_spec(function_name="g", timeout_s=30))
+        counts = world.service.counts()
+        assert counts == {"starting": PLACES + 1, "new": 10}
 
     run(test)
