@@ -25,6 +25,7 @@ _ROOT = re.compile(r"[a-z0-9-]{1,32}")
 _ZONE = re.compile(r"[\x21-\x7e]{0,32}")
 _INFO = b"lambdad chunk key 1"
 _ZERO_COUNTER = bytes(16)
+_ZEROS = bytes(BLOCK_SIZE)
 
 
 class Tails(Enum):
@@ -88,22 +89,15 @@ def trim(plaintext: bytes, tails: Tails) -> bytes:
 def _end_of_data(data: bytes) -> int:
     """Where the last block that is not all zeros ends.
 
-    Comparing with zeros is 20 times faster than looking at each byte, so the place is found by halving.
+    Block by block from the end: `startswith` is a memcmp, while comparing memoryviews looks at each byte by itself.
     """
-    blocks = -(-len(data) // BLOCK_SIZE)
-    if data[max(0, blocks - 1) * BLOCK_SIZE :].strip(b"\0"):
-        return len(data)
-    view, zeros = memoryview(data), memoryview(bytes(len(data)))
-    low, high = 0, blocks
-    while low < high:
-        # Everything from block `high` on is zeros; there is data at or after block `low`, or low is 0.
-        middle = (low + high) // 2
-        part = view[middle * BLOCK_SIZE : high * BLOCK_SIZE]
-        if part == zeros[: len(part)]:
-            high = middle
-        else:
-            low = middle + 1
-    return min(high * BLOCK_SIZE, len(data))
+    end = len(data)
+    while end:
+        start = (end - 1) // BLOCK_SIZE * BLOCK_SIZE
+        if not data.startswith(_ZEROS if end - start == BLOCK_SIZE else _ZEROS[: end - start], start):
+            return end
+        end = start
+    return 0
 
 
 def encode_chunk(plaintext: bytes, salt: bytes, tails: Tails = Tails.TRIM) -> EncodedChunk | None:
