@@ -1,8 +1,8 @@
 """Every operation of the service model with requests that nobody should send: always an answer, in AWS's form.
 
 Values follow the model's shapes often enough to get past the first check, and leave them often enough to fail each of
-the later ones. What may not happen: a 5xx, a connection that is closed without an answer, an answer that is not an error
-of AWS's form and not a success, a node that is not well afterwards.
+the later ones. What may not happen: a 5xx, a connection closed without an answer, an answer that is neither an error
+of AWS's form nor a success, a node that is not well afterwards.
 """
 
 from __future__ import annotations

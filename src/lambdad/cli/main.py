@@ -33,6 +33,7 @@ COMMANDS = (
     Entry("invoke", "lambdad.cli.invoke", "Call a function and print what it returns."),
     Entry("logs", "lambdad.cli.logs", "Show what a function has logged."),
     Entry("queue", "lambdad.cli.queue", "Show and mend the queue of asynchronous invokes."),
+    Entry("keys", "lambdad.cli.keys", "Create, list and revoke access keys."),
     Entry("ls", "lambdad.cli.ls", "List functions."),
     Entry("rm", "lambdad.cli.rm", "Delete a function or one of its versions."),
     Entry("layer", "lambdad.cli.layer", "Build, check and publish layers."),

@@ -25,6 +25,9 @@ def up(
     keep_alive: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long idle sandboxes are kept.")
     ] = None,
+    auth: Annotated[
+        str | None, typer.Option(help="auto, or required: no caller without a key of `lambdad keys`.")
+    ] = None,
     egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
     egress_allow: Annotated[
         list[str] | None,
@@ -42,6 +45,7 @@ def up(
         "region": region,
         "concurrency": concurrency,
         "keep_alive": keep_alive,
+        "auth": auth,
         "egress": egress,
         "egress_allow": egress_allow or None,
         "zygotes": zygotes,

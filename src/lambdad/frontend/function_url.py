@@ -2,8 +2,7 @@
 
 A URL is known by its id, which stands in the host name (`<id>.lambda-url.<region>.<anything>`) or, for clients that
 cannot choose the host, in the path (`/_url/<id>/…`). What events and responses look like is `wire.function_url`'s.
-Who may call is decided here as far as it is: AuthType AWS_IAM wants a signature for this service, and nothing checks
-yet whether it is right. Resource policies are not consulted.
+Who may call is a `Doorkeeper`'s to say.
 Source: "Invoking Lambda function URLs", AWS Lambda Developer Guide; reference/aws-lambda.md 6.
 """
 
@@ -38,12 +37,10 @@ from lambdad.wire.function_url import (
 )
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
-from lambdad.wire.sigv4 import namespace_of, scope_of
 
 PATH_PREFIX = "/_url/"
 HOST_MARK = ".lambda-url."
 
-_SERVICE = "lambda"
 _HTTP_PORT = 80
 
 
@@ -55,11 +52,22 @@ class UrlResolver(Resolver, Protocol):
         ...
 
 
+class Doorkeeper(Protocol):
+    """Who may call a URL."""
+
+    def admit(
+        self, request: Request, namespace: Namespace, function: str, alias: str | None, auth_type: str
+    ) -> IamCaller | None:
+        """Who calls, None if the URL does not want to know. request: as it was signed. Raises `ApiError` 403."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request for a URL that exists."""
+    """One request for a URL that exists. signed: the request as it came; `request`: as the function sees it."""
 
     request: Request
+    signed: Request
     request_id: str
     trace_id: str
     namespace: Namespace
@@ -71,17 +79,25 @@ class FunctionUrlFrontend:
     """Answers requests for function URLs."""
 
     def __init__(
-        self, resolver: UrlResolver, runner: Runner, observer: Observer, write_error: ErrorWriter, clock: Clock
+        self,
+        resolver: UrlResolver,
+        runner: Runner,
+        observer: Observer,
+        write_error: ErrorWriter,
+        clock: Clock,
+        *,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._resolver = resolver
         self._runner = runner
         self._observer = observer
         self._write_error = write_error
         self._clock = clock
+        self._doorkeeper = doorkeeper
 
     def serve_host(self, request: Request, request_id: str, responder: Responder) -> None:
         """A request whose host name is that of a URL."""
-        self._serve(request, request.headers["host"].partition(".")[0].lower(), request_id, responder)
+        self._serve(request, request, request.headers["host"].partition(".")[0].lower(), request_id, responder)
 
     def serve_path(self, request: Request, request_id: str, responder: Responder) -> None:
         """A request whose path begins with PATH_PREFIX: the function sees it as it would under its host name."""
@@ -89,9 +105,10 @@ class FunctionUrlFrontend:
         found = self._resolver.url(identity)
         region = "" if found is None else found[0].region
         headers = {**request.headers, "host": f"{identity}{HOST_MARK}{region}.localhost"}
-        self._serve(replace(request, path=slash + rest, headers=headers), identity, request_id, responder)
+        seen = replace(request, path=slash + rest, headers=headers)
+        self._serve(seen, request, identity, request_id, responder)
 
-    def _serve(self, request: Request, identity: str, request_id: str, responder: Responder) -> None:
+    def _serve(self, request: Request, signed: Request, identity: str, request_id: str, responder: Responder) -> None:
         found = self._resolver.url(identity)
         if found is None:
             responder.send(unknown_url(request_id))
@@ -101,14 +118,14 @@ class FunctionUrlFrontend:
             responder.send(answer_preflight(url.cors, request))
             return
         trace_id = request.headers.get("x-amzn-trace-id") or new_trace_id(self._clock.time())
-        call = _Call(request, request_id, trace_id, namespace, function, url)
+        call = _Call(request, signed, request_id, trace_id, namespace, function, url)
         try:
             self._invoke(call, alias, responder)
         except ApiError as error:
             self._reject(call, error, responder)
 
     def _invoke(self, call: _Call, alias: str | None, responder: Responder) -> None:
-        caller = _caller(call)
+        caller = self._doorkeeper.admit(call.signed, call.namespace, call.function, alias, call.url.auth_type)
         target = self._resolve(call, alias)
         event = build_event(call.request, _context(call, caller), now=self._clock.time())
         if call.url.invoke_mode == "RESPONSE_STREAM":
@@ -174,25 +191,6 @@ class FunctionUrlFrontend:
         if error.status == 403:
             response.body = orjson.dumps({"Message": error.message})  # the one error without a `Type`
         responder.send(_complete(call, response))
-
-
-def _caller(call: _Call) -> IamCaller | None:
-    """Who calls, if the URL wants to know it. Raises `ApiError` 403 for a request without a signature."""
-    if call.url.auth_type == "NONE":
-        return None
-    request = call.request
-    scope = scope_of(request.headers, request.query)
-    if scope is None or scope.service != _SERVICE:
-        raise forbidden()
-    account = namespace_of(request.headers, request.query, call.namespace.region).account
-    # Keys have no users yet: every key is its account's root, which AWS describes in this way.
-    return IamCaller(
-        access_key=scope.access_key,
-        account=account,
-        caller_id=account,
-        user_arn=f"arn:aws:iam::{account}:root",
-        user_id=account,
-    )
 
 
 def _context(call: _Call, caller: IamCaller | None) -> UrlContext:

@@ -21,6 +21,7 @@ from lambdad.frontend.function_url import FunctionUrlFrontend
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.frontend.invoke_async import invoke_async
 from lambdad.frontend.stream import StreamFrontend
+from lambdad.identity.gate import Audience
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
 from lambdad.model.environment import Code
@@ -28,6 +29,7 @@ from lambdad.model.errors import ApiError
 from lambdad.neighbours.service import Neighbours
 from lambdad.node.config import Config
 from lambdad.node.events import DELIVERY_THREADS, make_events
+from lambdad.node.gate import GateOfNeighbours, GateOfUrls, make_gate
 from lambdad.node.http_app import HttpApp, Operation, Page
 from lambdad.node.image_builder import ChildImageBuilder
 from lambdad.node.log_page import PREFIX as LOG_PREFIX
@@ -58,7 +60,6 @@ from lambdad.wire.http import Request
 from lambdad.wire.serialize import serialize_error
 from lambdad.wire.server import HttpServer, ServerLimits
 from lambdad.wire.service import load_service
-from lambdad.wire.sigv4 import namespace_of
 from lambdad.worker.client import WorkerClient
 from lambdad.worker.interface import WorkerInfo, WorkerUnavailable
 
@@ -175,19 +176,15 @@ class _Node:
         self._events = make_events(
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
         )
+        gate = make_gate(config, paths, self._catalogue, self._clock)
         shared = (self._catalogue, self._placement, observer, serialize_error, self._clock)
         frontend = InvokeFrontend(*shared, acceptor=self._events)
-        streams, urls = StreamFrontend(*shared), FunctionUrlFrontend(*shared)
-        pages: dict[str, Page] = {
-            "/metrics": MetricsPage(metrics, self._observe_environments),
-            "/_lambdad/health": HealthPage(self._runtimes.describe),
-            PATH_PREFIX: CodePage(blobs, locations, self._clock),
-            QUEUE_PATH: (queue_page := QueuePage(self._events, config.region, tasks.spawn, log)),
-            QUEUE_PREFIX: queue_page,
-            LOG_PREFIX: LogPage(LogStore(paths.logs), config.region, self._log_group),
-        }
+        streams, urls = StreamFrontend(*shared), FunctionUrlFrontend(*shared, doorkeeper=GateOfUrls(gate))
+        pages = self._pages(
+            paths, MetricsPage(metrics, self._observe_environments), CodePage(blobs, locations, self._clock)
+        )
         operations = _operations(self._control.operations, config, self._clock)
-        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, config)
+        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events)
         app = HttpApp(
             load_service(),
             frontend,
@@ -195,12 +192,23 @@ class _Node:
             urls,
             operations,
             pages,
-            neighbours=Neighbours(LogStore(paths.logs), config.region, tasks.spawn, log),
-            region=config.region,
+            gate=gate,
+            neighbours=Neighbours(LogStore(paths.logs), GateOfNeighbours(gate), tasks.spawn, log),
             spawn=tasks.spawn,
             log=log,
         )
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
+
+    def _pages(self, paths: Paths, metrics: MetricsPage, code: CodePage) -> dict[str, tuple[Audience, Page]]:
+        queue = QueuePage(self._events, self._tasks.spawn, self._log)
+        return {
+            "/metrics": (Audience.MACHINE, metrics),
+            "/_lambdad/health": (Audience.EVERYBODY, HealthPage(self._runtimes.describe)),
+            PATH_PREFIX: (Audience.EVERYBODY, code),  # its links are signed
+            QUEUE_PATH: (Audience.ACCOUNT, queue),
+            QUEUE_PREFIX: (Audience.ACCOUNT, queue),
+            LOG_PREFIX: (Audience.ACCOUNT, LogPage(LogStore(paths.logs), self._log_group)),
+        }
 
     async def open(self, place: SocketPlace) -> None:
         """Read the store, find the worker, drive on what an earlier process left unfinished."""
@@ -266,9 +274,10 @@ def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -
     """The control plane's handlers as the HTTP app calls them: who calls, and by which address, comes from HTTP."""
 
     def adapt(handler: Handler) -> Operation:
-        async def operation(request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        async def operation(
+            request: Request, namespace: Namespace, request_id: str, parameters: Mapping[str, Any]
+        ) -> Mapping[str, Any]:
             host = request.headers.get("host") or f"{config.host}:{config.port}"
-            namespace = namespace_of(request.headers, request.query, config.region)
             call = Call(namespace=namespace, request_id=request_id, base_url=f"http://{host}", now=clock.time())
             return await handler(call, parameters)
 
@@ -295,9 +304,10 @@ def _s3_settings(config: Config) -> S3Settings:
     )
 
 
-def _invoke_async(catalogue: Catalogue, events: EventService, config: Config) -> Operation:
-    async def operation(request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        namespace = namespace_of(request.headers, request.query, config.region)
+def _invoke_async(catalogue: Catalogue, events: EventService) -> Operation:
+    async def operation(
+        request: Request, namespace: Namespace, request_id: str, parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         return await invoke_async(catalogue, events, namespace, request_id, parameters)
 
     return operation

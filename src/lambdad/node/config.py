@@ -42,6 +42,7 @@ class Config:
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
+    auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
     egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
     egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
     retry_delays: before an event whose function failed is tried again, for the first and the second time.
@@ -70,6 +71,7 @@ class Config:
     memory_reserve: int = 512
     prepared: int = 2
     zygotes: bool = True
+    auth: str = "auto"
     egress: str = "none"
     egress_allow: tuple[str, ...] = ()
     retry_delays: tuple[float, ...] = (60.0, 120.0)
@@ -103,10 +105,15 @@ class Config:
                 parse_allowed(text)
             except ValueError as error:
                 raise ConfigError(f"egress_allow: {error}") from None
-        if self.host not in LOOPBACK:
+        if self.auth not in ("auto", "required"):
+            raise ConfigError(f"auth must be auto or required, not {self.auth!r}")
+
+    def check_keys(self, count: int) -> None:
+        """Raises `ConfigError` if the node would be open to whoever reaches it. count: of access keys."""
+        if count == 0 and self.host not in LOOPBACK:
             raise ConfigError(
-                f"host {self.host} is not a loopback address. lambdad does not verify signatures yet: whoever reaches "
-                "it may run code. Bind to 127.0.0.1 and put an authenticating proxy in front of it."
+                f"host {self.host} is not a loopback address, and there are no keys: anybody could run code. "
+                f"Create one first: lambdad keys create --data-dir {self.data_dir}"
             )
 
     def to_json(self) -> str:

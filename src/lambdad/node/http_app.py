@@ -5,10 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from lambdad.frontend.function_url import PATH_PREFIX, FunctionUrlFrontend, is_url_host
 from lambdad.frontend.invoke import InvokeFrontend
+from lambdad.frontend.opening import read_qualifier
 from lambdad.frontend.stream import StreamFrontend
+from lambdad.identity.actions import INVOKE
+from lambdad.identity.gate import Audience, Gate
+from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError, service_error
 from lambdad.neighbours.service import Neighbours
 from lambdad.telemetry.log import Logger
@@ -18,7 +23,6 @@ from lambdad.wire.route import Router
 from lambdad.wire.serialize import serialize_error, serialize_response
 from lambdad.wire.server import Responder
 from lambdad.wire.service import LambdaService
-from lambdad.wire.sigv4 import namespace_of
 from lambdad.wire.validate import validate_request
 
 _FUNCTIONS = "/2015-03-31/functions/"
@@ -27,15 +31,15 @@ _STREAMING_FUNCTIONS = "/2021-11-15/functions/"
 _STREAMING_INVOCATIONS = "/response-streaming-invocations"
 NODE_PREFIX = "/_lambdad/"
 
-Operation = Callable[[Request, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""An operation of the control plane: request, request id, parsed parameters → output."""
-Page = Callable[[Request, Responder], None]
-"""A page of the node itself, by path prefix."""
+Operation = Callable[[Request, Namespace, str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""An operation of the control plane: request, who calls, request id, parsed parameters → output."""
+Page = Callable[[Request, Namespace, Responder], None]
+"""A page of the node itself: request, who calls."""
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class HttpApp:
-    """`handle` is the handler of the node's `HttpServer`. region: for callers whose credentials name none."""
+    """`handle` is the handler of the node's `HttpServer`. pages: by path, or by prefix where that ends in a slash."""
 
     def __init__(
         self,
@@ -44,10 +48,10 @@ class HttpApp:
         streams: StreamFrontend,
         urls: FunctionUrlFrontend,
         operations: Mapping[str, Operation],
-        pages: Mapping[str, Page],
+        pages: Mapping[str, tuple[Audience, Page]],
         *,
+        gate: Gate,
         neighbours: Neighbours,
-        region: str,
         spawn: Spawn,
         log: Logger,
     ) -> None:
@@ -59,7 +63,7 @@ class HttpApp:
         self._operations = operations
         self._pages = pages
         self._neighbours = neighbours
-        self._region = region
+        self._gate = gate
         self._spawn = spawn
         self._log = log
 
@@ -71,14 +75,12 @@ class HttpApp:
         if path.startswith(_FUNCTIONS) and path.endswith(_INVOCATIONS) and request.method == "POST":
             label = path[len(_FUNCTIONS) : -len(_INVOCATIONS)]
             if label and "/" not in label:
-                namespace = namespace_of(request.headers, request.query, self._region)
-                self._frontend.invoke(request, namespace, label, str(uuid.uuid4()), responder)
+                self._invoke(self._frontend, request, label, responder)
                 return
         if path.startswith(_STREAMING_FUNCTIONS) and path.endswith(_STREAMING_INVOCATIONS) and request.method == "POST":
             label = path[len(_STREAMING_FUNCTIONS) : -len(_STREAMING_INVOCATIONS)]
             if label and "/" not in label:
-                namespace = namespace_of(request.headers, request.query, self._region)
-                self._streams.invoke(request, namespace, label, str(uuid.uuid4()), responder)
+                self._invoke(self._streams, request, label, responder)
                 return
         if path.startswith(PATH_PREFIX):
             self._urls.serve_path(request, str(uuid.uuid4()), responder)
@@ -90,10 +92,28 @@ class HttpApp:
             return
         self._spawn(self._control(request, responder))
 
+    def _invoke(
+        self, frontend: InvokeFrontend | StreamFrontend, request: Request, label: str, responder: Responder
+    ) -> None:
+        request_id = str(uuid.uuid4())
+        try:
+            caller = self._gate.authenticate(request)
+            namespace = caller.namespace
+            if caller.policies is not None or "%" in label or ":" in label:
+                name, qualifier = unquote(label), read_qualifier(request.query)
+                namespace = self._gate.authorize_invoke(caller, INVOKE, name, qualifier, request)
+        except ApiError as error:
+            responder.send(serialize_error(error, request_id))
+            return
+        frontend.invoke(request, namespace, label, request_id, responder)
+
     def _page(self, request: Request, responder: Responder) -> None:
-        for prefix, page in self._pages.items():
+        for prefix, (audience, page) in self._pages.items():
             if request.path == prefix or (prefix.endswith("/") and request.path.startswith(prefix)):
-                page(request, responder)
+                try:
+                    page(request, self._gate.admit(request, audience), responder)
+                except ApiError as error:
+                    responder.send(serialize_error(error, str(uuid.uuid4())))
                 return
         known = ", ".join(self._pages)
         responder.send(Response(404, [("Content-Type", "text/plain")], f"No such page. There are: {known}\n".encode()))
@@ -113,6 +133,7 @@ class HttpApp:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         match = self._router.match(request.method, request.path, request.query)
+        caller = self._gate.authenticate(request)
         operation = self._service.operations[match.operation_name]
         handler = self._operations.get(operation.name)
         if handler is None:
@@ -123,5 +144,6 @@ class HttpApp:
             )
         parameters = parse_request(operation, match.labels, request.query, request.headers, request.body)
         validate_request(operation, parameters)
-        output = await handler(request, request_id, parameters)
+        self._gate.authorize_operation(caller, operation.name, parameters, request)
+        output = await handler(request, caller.namespace, request_id, parameters)
         return serialize_response(operation, output, request_id)

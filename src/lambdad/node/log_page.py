@@ -17,7 +17,6 @@ from lambdad.telemetry.log_reader import LogRecord
 from lambdad.telemetry.log_store import LogStore
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
-from lambdad.wire.sigv4 import namespace_of
 
 PREFIX = "/_lambdad/logs/"
 FOLLOW_PAUSE_S = 0.25
@@ -29,14 +28,13 @@ _NDJSON = ("Content-Type", "application/x-ndjson")
 
 
 class LogPage:
-    """Serves the logs of functions. region: for callers whose credentials name none. log_group: of a function."""
+    """Serves the logs of functions, to their own account. log_group: of a function."""
 
-    def __init__(self, logs: LogStore, region: str, log_group: Callable[[Namespace, str], str]) -> None:
+    def __init__(self, logs: LogStore, log_group: Callable[[Namespace, str], str]) -> None:
         self._logs = logs
-        self._region = region
         self._log_group = log_group
 
-    def __call__(self, request: Request, responder: Responder) -> None:
+    def __call__(self, request: Request, here: Namespace, responder: Responder) -> None:
         reference = parse_function_reference(unquote(request.path.removeprefix(PREFIX)))
         query = {name: values[-1] for name, values in parse_qs(request.query, max_num_fields=16).items()}
         since = query.get("since", "0")
@@ -44,8 +42,11 @@ class LogPage:
             text = b"GET /_lambdad/logs/FUNCTION?since=MILLISECONDS&follow=0|1&qualifier=VERSION\n"
             responder.send(Response(400, [("Content-Type", "text/plain")], text))
             return
-        here = namespace_of(request.headers, request.query, self._region)
-        namespace = Namespace(reference.account or here.account, reference.region or here.region)
+        namespace = Namespace(here.account, reference.region or here.region)
+        if reference.account not in (None, here.account):
+            text = f"{reference.account} is not the account that asks ({here.account})\n".encode()
+            responder.send(Response(403, [("Content-Type", "text/plain")], text))
+            return
         group = self._log_group(namespace, reference.name)
         wanted = _Filter(query.get("qualifier") or reference.qualifier, query.get("request_id"))
         if query.get("follow") == "1":

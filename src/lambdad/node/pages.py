@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import orjson
 
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations
+from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock
 from lambdad.store.blobs import BlobNotFound, BlobStore
 from lambdad.telemetry.metrics import Metrics
@@ -24,7 +25,7 @@ class HealthPage:
     def __init__(self, describe: Callable[[], Mapping[str, object] | None]) -> None:
         self._describe = describe
 
-    def __call__(self, request: Request, responder: Responder) -> None:
+    def __call__(self, request: Request, here: Namespace, responder: Responder) -> None:
         told = self._describe()
         if told is None:
             responder.send(Response(503, [_JSON], b'{"status":"starting"}\n'))
@@ -39,7 +40,7 @@ class MetricsPage:
         self._metrics = metrics
         self._refresh = refresh
 
-    def __call__(self, request: Request, responder: Responder) -> None:
+    def __call__(self, request: Request, here: Namespace, responder: Responder) -> None:
         self._refresh()
         kind = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         responder.send(Response(200, [kind], self._metrics.render()))
@@ -53,7 +54,7 @@ class CodePage:
         self._locations = locations
         self._clock = clock
 
-    def __call__(self, request: Request, responder: Responder) -> None:
+    def __call__(self, request: Request, here: Namespace, responder: Responder) -> None:
         digest = request.path.removeprefix(PATH_PREFIX)
         if not self._locations.verify(digest, request.query, self._clock.time()):
             responder.send(

@@ -55,6 +55,11 @@ class Paths:
         return self.state / "keys"
 
     @property
+    def access_keys(self) -> Path:
+        """The keys that callers sign with."""
+        return self.state / "access-keys.json"
+
+    @property
     def spool(self) -> Path:
         """Temporary files of image builds."""
         return self.state / "spool"

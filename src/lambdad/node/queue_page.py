@@ -25,7 +25,6 @@ from lambdad.store.event_queue import Entry, Lane, Selection
 from lambdad.telemetry.log import Logger
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
-from lambdad.wire.sigv4 import namespace_of
 
 PATH = "/_lambdad/queue"
 PREFIX = "/_lambdad/queue/"
@@ -46,20 +45,19 @@ class PageError(Exception):
 
 
 class QueuePage:
-    """Serves `PATH` and everything under `PREFIX`. region: for callers whose credentials name none."""
+    """Serves `PATH` and everything under `PREFIX`, to each account its own."""
 
-    def __init__(self, events: EventService, region: str, spawn: Spawn, log: Logger) -> None:
+    def __init__(self, events: EventService, spawn: Spawn, log: Logger) -> None:
         self._events = events
-        self._region = region
         self._spawn = spawn
         self._log = log
 
-    def __call__(self, request: Request, responder: Responder) -> None:
-        self._spawn(self._serve(request, responder))
+    def __call__(self, request: Request, here: Namespace, responder: Responder) -> None:
+        self._spawn(self._serve(request, here, responder))
 
-    async def _serve(self, request: Request, responder: Responder) -> None:
+    async def _serve(self, request: Request, here: Namespace, responder: Responder) -> None:
         try:
-            status, document = 200, await self._answer(request)
+            status, document = 200, await self._answer(request, here)
         except PageError as error:
             status, document = error.status, {"message": str(error)}
         except Exception as error:
@@ -67,8 +65,7 @@ class QueuePage:
             status, document = 500, {"message": "An error of lambdad itself; its log tells more."}
         responder.send(Response(status, [_JSON], orjson.dumps(document) + b"\n"))
 
-    async def _answer(self, request: Request) -> Mapping[str, Any]:
-        namespace = namespace_of(request.headers, request.query, self._region)
+    async def _answer(self, request: Request, namespace: Namespace) -> Mapping[str, Any]:
         query = {name: values[-1] for name, values in parse_qs(request.query, max_num_fields=16).items()}
         rest = request.path.removeprefix(PATH)
         match request.method, rest:

@@ -16,7 +16,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from lambdad.identity.keys import KeyFile, KeysError
 from lambdad.node.config import Config, ConfigError
+from lambdad.node.paths import Paths
 from lambdad.node.privileges import prepare_directories
 from lambdad.telemetry.log import Logger, configure
 
@@ -200,6 +202,11 @@ def _prepare(config: Config) -> int:
             f"another lambdad uses the data directory {config.data_dir}. Stop it, or choose another with --data-dir."
         ) from None
     prepare_directories(config)
+    try:
+        config.check_keys(len(KeyFile(Paths(config.data_dir).access_keys).all()))
+    except (KeysError, ConfigError) as error:
+        os.close(lock)
+        raise StartupError(str(error)) from None
     return lock
 
 

@@ -18,7 +18,9 @@ from lambdad.model.errors import ApiError, function_not_found, throttled
 from lambdad.model.invocation import InvocationResult
 from lambdad.model.limits import PAYLOAD_SYNC_MAX
 from lambdad.model.settings import Cors, FunctionUrl
+from lambdad.node.gate import GateOfUrls
 from lambdad.placement.service import Ticket
+from lambdad.testing.gates import open_gate
 from lambdad.testing.specs import make_spec
 from lambdad.wire.http import Request, Response
 from lambdad.wire.serialize import serialize_error
@@ -61,7 +63,9 @@ class World:
         self.responses: list[Response] = []
         self.rejections: list[ApiError] = []
         self.observed: list[Mapping[str, float]] = []
-        self.frontend = FunctionUrlFrontend(self, self, self, serialize_error, SystemClock())
+        self.frontend = FunctionUrlFrontend(
+            self, self, self, serialize_error, SystemClock(), doorkeeper=GateOfUrls(open_gate())
+        )
 
     def url(self, identity: str) -> tuple[Namespace, str, str | None, FunctionUrl] | None:
         return (HERE, "f", self.alias, self.config) if identity == "abc" else None

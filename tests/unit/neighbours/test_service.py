@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lambdad.neighbours.service import Neighbours
+from lambdad.node.gate import GateOfNeighbours
 from lambdad.telemetry.log import silent
 from lambdad.telemetry.log_store import LogStore
+from lambdad.testing.gates import open_gate
 from lambdad.wire.http import Request, Response
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -31,7 +33,7 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 def ask(directory: Path, headers: dict[str, str], body: bytes, path: str = "/") -> Response | None:
     answer = Answer()
-    neighbours = Neighbours(LogStore(directory), "us-east-1", run, silent())
+    neighbours = Neighbours(LogStore(directory), GateOfNeighbours(open_gate()), run, silent())
     served = neighbours.serve(Request("POST", path, "", headers, body), answer)
     assert served is (answer.response is not None)
     return answer.response

@@ -33,7 +33,7 @@ def test_a_configuration_survives_its_way_to_a_process(tmp_path: Path) -> None:
         ({"account": "12"}, "12 digits"),
         ({"prepared": -1}, "not be negative"),
         ({"egress": "all"}, "none, internet or host"),
-        ({"host": "0.0.0.0"}, "not a loopback address"),
+        ({"auth": "none"}, "auto or required"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_what_may_be(options: dict[str, Any], words: str) -> None:
@@ -48,3 +48,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     broken.write_text("port = ")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load(broken, {})
+
+
+def test_what_others_reach_needs_keys() -> None:
+    Config().check_keys(0)
+    Config(host="0.0.0.0").check_keys(1)
+    with pytest.raises(ConfigError, match="lambdad keys create --data-dir"):
+        Config(host="0.0.0.0").check_keys(0)

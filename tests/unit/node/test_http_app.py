@@ -8,12 +8,15 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+from lambdad.identity.gate import Audience
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import not_found
 from lambdad.neighbours.service import Neighbours
+from lambdad.node.gate import GateOfNeighbours
 from lambdad.node.http_app import HttpApp
 from lambdad.telemetry.log import silent
 from lambdad.telemetry.log_store import LogStore
+from lambdad.testing.gates import open_gate
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
 from lambdad.wire.service import load_service
@@ -44,15 +47,16 @@ class World:
         self.streams = Frontend()
         self.parameters: list[Mapping[str, Any]] = []
         self.urls: list[str] = []
+        gate = open_gate()
         self.app = HttpApp(
             load_service(),
             self.frontend,  # type: ignore[arg-type]
             self.streams,  # type: ignore[arg-type]
             self,  # type: ignore[arg-type]
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
-            {"/metrics": self.page, "/_lambdad/code/": self.page},
-            neighbours=Neighbours(LogStore(Path("/nonexistent")), "us-east-1", self.spawn, silent()),
-            region="us-east-1",
+            {"/metrics": (Audience.MACHINE, self.page), "/_lambdad/code/": (Audience.EVERYBODY, self.page)},
+            gate=gate,
+            neighbours=Neighbours(LogStore(Path("/nonexistent")), GateOfNeighbours(gate), self.spawn, silent()),
             spawn=self.spawn,
             log=silent(),
         )
@@ -60,16 +64,20 @@ class World:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run(coroutine)
 
-    async def get_function(self, request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def get_function(
+        self, request: Request, namespace: Namespace, request_id: str, parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         self.parameters.append(parameters)
         if parameters["FunctionName"] == "nobody":
             raise not_found("Function not found: nobody")
         return {"Configuration": {"FunctionName": parameters["FunctionName"]}}
 
-    async def fail(self, request: Request, request_id: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def fail(
+        self, request: Request, namespace: Namespace, request_id: str, parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         raise ZeroDivisionError
 
-    def page(self, request: Request, responder: Responder) -> None:
+    def page(self, request: Request, here: Namespace, responder: Responder) -> None:
         responder.send(Response(200, [], b"page"))
 
     def serve_host(self, request: Request, request_id: str, responder: Responder) -> None:

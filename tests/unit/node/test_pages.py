@@ -49,17 +49,17 @@ def body_of(response: Response) -> bytes:
 
 def test_health_is_bad_until_the_worker_is_there() -> None:
     answer = Answer()
-    HealthPage(lambda: None)(get("/_lambdad/health"), answer)
+    HealthPage(lambda: None)(get("/_lambdad/health"), HERE, answer)
     assert answer.response.status == 503
     answer = Answer()
-    HealthPage(lambda: {"runtimes": ["python3.11"]})(get("/_lambdad/health"), answer)
+    HealthPage(lambda: {"runtimes": ["python3.11"]})(get("/_lambdad/health"), HERE, answer)
     assert json.loads(answer.response.body) == {"status": "ok", "runtimes": ["python3.11"]}
 
 
 def test_metrics_are_refreshed_before_they_are_shown() -> None:
     metrics = Metrics()
     answer = Answer()
-    MetricsPage(metrics, lambda: metrics.set_sandboxes({"busy": 3}))(get("/metrics"), answer)
+    MetricsPage(metrics, lambda: metrics.set_sandboxes({"busy": 3}))(get("/metrics"), HERE, answer)
     assert b'lambdad_sandboxes{state="busy"} 3.0' in answer.response.body
 
 
@@ -71,11 +71,11 @@ def test_code_is_given_to_who_has_a_link_and_to_nobody_else(tmp_path: Path) -> N
     digest = blobs.put(b"PK zip")
     link = locations.make("", digest, clock.time())
     answer = Answer()
-    page(get(link), answer)
+    page(get(link), HERE, answer)
     assert body_of(answer.response) == b"PK zip"
     for bad, status in ((link.replace("token=", "token=0"), 403), (locations.make("", "0" * 64, clock.time()), 404)):
         answer = Answer()
-        page(get(bad), answer)
+        page(get(bad), HERE, answer)
         assert answer.response.status == status
 
 
@@ -85,11 +85,11 @@ def test_logs_come_as_lines_of_json_and_can_be_narrowed(tmp_path: Path) -> None:
     for number, message in enumerate((b"START RequestId: id-7", b"inside", b"REPORT RequestId: id-7", b"after")):
         writer.append(1000 + number, message)
     writer.close()
-    page = LogPage(logs, "us-east-1", lambda namespace, name: f"/aws/lambda/{name}")
+    page = LogPage(logs, lambda namespace, name: f"/aws/lambda/{name}")
 
     def messages(path: str) -> list[str]:
         answer = Answer()
-        page(get(path), answer)
+        page(get(path), HERE, answer)
         return [json.loads(line)["message"] for line in body_of(answer.response).splitlines()]
 
     assert messages("/_lambdad/logs/f") == ["START RequestId: id-7", "inside", "REPORT RequestId: id-7", "after"]
@@ -99,8 +99,8 @@ def test_logs_come_as_lines_of_json_and_can_be_narrowed(tmp_path: Path) -> None:
 
 
 def test_a_question_for_logs_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
-    page = LogPage(LogStore(tmp_path), "us-east-1", lambda namespace, name: name)
+    page = LogPage(LogStore(tmp_path), lambda namespace, name: name)
     for path in ("/_lambdad/logs/", "/_lambdad/logs/f?since=yesterday", "/_lambdad/logs/..%2F..%2Fetc"):
         answer = Answer()
-        page(get(path), answer)
+        page(get(path), HERE, answer)
         assert answer.response.status == 400, path

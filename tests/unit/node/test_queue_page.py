@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lambdad.events.service import EventService
+from lambdad.model.arn import Namespace
 from lambdad.node.queue_page import QueuePage
 from lambdad.store.event_queue import Death
 from lambdad.telemetry.log import silent
@@ -41,7 +42,7 @@ class World:
             service = EventService(self.queue, {}, RecordingObserver(), VirtualClock(), silent())
             where, _, query = path.partition("?")
             request = Request(method, f"/_lambdad/queue{where}", query, {}, b"")
-            QueuePage(service, "us-east-1", spawned.append, silent())(request, self)
+            QueuePage(service, spawned.append, silent())(request, Namespace("000000000000", "us-east-1"), self)
             for coroutine in spawned:
                 await coroutine
 

@@ -1,0 +1,236 @@
+"""Lets requests in: who they are from, and whether they may do what they ask.
+
+Two ways of being. Open, before there is a key: every credential is taken, the account is what the access key says if
+that is twelve digits, and everything within the account is allowed. Closed, as soon as there is a key or the
+configuration says so: the signature is checked, and policies decide. A node whose last key was revoked stays closed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from lambdad.identity.actions import action_of, context_of, resource_of
+from lambdad.identity.keys import AccessKey, KeyFile, KeysError
+from lambdad.identity.policy import Access, Decision, Policy, PolicyError, decide, parse_policy
+from lambdad.model.arn import LATEST, Namespace, function_arn, parse_function_reference
+from lambdad.model.errors import ApiError, access_denied, service_error
+from lambdad.wire.http import Request
+from lambdad.wire.sigv4 import Credential, Verifier, namespace_of, scope_of
+
+REQUIRED, AUTOMATIC = "required", "auto"
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
+
+
+class Audience(Enum):
+    """Who may see a page of the node. MACHINE: whoever is on this machine, and others as ACCOUNT."""
+
+    EVERYBODY = "everybody"
+    MACHINE = "machine"
+    ACCOUNT = "account"
+
+
+FunctionPolicy = Callable[[Namespace, str, str], str | None]
+"""(namespace, function, qualifier or `$LATEST`) → its resource policy as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request is from. policies: None may do all in the account. is_proven: whether a signature was right."""
+
+    namespace: Namespace
+    arn: str
+    access_key: str
+    policies: tuple[Policy, ...] | None = None
+    is_proven: bool = False
+
+    @property
+    def account(self) -> str:
+        return self.namespace.account
+
+
+class Gate:
+    """mode: `auto`, or `required`: nobody gets in without a key. region: for callers whose credentials name none."""
+
+    def __init__(
+        self, keys: KeyFile, policy_of: FunctionPolicy, clock: Callable[[], float], *, mode: str, region: str
+    ) -> None:
+        self._keys = keys
+        self._policy_of = policy_of
+        self._clock = clock
+        self._mode = mode
+        self._region = region
+        self._verifiers = {
+            service: Verifier(self._find, service=service) for service in ("lambda", "logs", "sts", "iam")
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody is let in."""
+        return self._mode == AUTOMATIC and not self._keys.exists()
+
+    def authenticate(self, request: Request, service: str = "lambda") -> Caller:
+        """Who a request is from. Raises ApiError."""
+        if self.is_open:
+            return _unproven(namespace_of(request.headers, request.query, self._region), request)
+        identity = self._verifiers[service].verify(request, now=self._clock())
+        key = self._all_keys()[identity.access_key]
+        return Caller(
+            Namespace(key.account, identity.region),
+            key.arn,
+            key.id,
+            tuple(_policy(text) for text in key.policies) if key.policies else None,
+            is_proven=True,
+        )
+
+    def admit(self, request: Request, audience: Audience) -> Namespace:
+        """Who asks for a page of the node. Raises ApiError if the page is not for them."""
+        if audience is Audience.EVERYBODY or (audience is Audience.MACHINE and request.peer in _LOOPBACK):
+            return namespace_of(request.headers, request.query, self._region)
+        caller = self.authenticate(request)
+        self.authorize_other(caller, f"lambdad:{request.method.title()}Page", request.path, request)
+        return caller.namespace
+
+    def authorize_operation(self, caller: Caller, operation: str, params: Mapping[str, Any], request: Request) -> None:
+        """Raises ApiError 403 if the caller may not do what an operation of the Lambda API asks."""
+        if caller.policies is None:
+            return  # of another account's things the operations themselves know
+        here = caller.namespace
+        resource = resource_of(operation, params, here)
+        context = {**self._context(caller, request), **context_of(operation, params, here)}
+        self._check(caller, action_of(operation), resource, context, None)
+
+    def authorize_invoke(
+        self, caller: Caller, action: str, label: str, qualifier: str | None, request: Request
+    ) -> Namespace:
+        """Where the function that a caller wants to run lives. Raises ApiError 403 if the caller may not run it."""
+        if caller.policies is None and ":" not in label:
+            return caller.namespace
+        reference = parse_function_reference(label)
+        if reference is None:
+            return caller.namespace  # no name of a function, as whoever resolves it will say
+        owner = Namespace(reference.account or caller.account, reference.region or caller.namespace.region)
+        if owner.region != caller.namespace.region or (owner == caller.namespace and caller.policies is None):
+            return caller.namespace
+        key = qualifier or reference.qualifier or LATEST
+        self.authorize_function(caller, action, owner, reference.name, key, self._context(caller, request))
+        return owner
+
+    def authorize_function(
+        self,
+        caller: Caller | None,
+        action: str,
+        owner: Namespace,
+        name: str,
+        qualifier: str,
+        context: Mapping[str, str | Sequence[str]],
+    ) -> None:
+        """Raises ApiError 403. caller: None for somebody who did not sign. qualifier: `$LATEST` for the function."""
+        resource = function_arn(owner, name, None if qualifier == LATEST else qualifier)
+        self._check(caller, action, resource, context, self._policy_of(owner, name, qualifier), owner.account)
+
+    def authorize_other(self, caller: Caller, action: str, resource: str, request: Request) -> None:
+        """Something of another service, which has no policies of its own here. Raises ApiError 403."""
+        if caller.policies is not None:
+            self._check(caller, action, resource, self._context(caller, request), None)
+
+    def context(self, caller: Caller | None, request: Request) -> dict[str, str | Sequence[str]]:
+        """The condition keys that every request has."""
+        return self._context(caller, request)
+
+    def _check(
+        self,
+        caller: Caller | None,
+        action: str,
+        resource: str,
+        context: Mapping[str, str | Sequence[str]],
+        document: str | None,
+        owner: str | None = None,
+    ) -> None:
+        access = Access(
+            action=action,
+            resource=resource,
+            principal=None if caller is None else caller.arn,
+            account=None if caller is None else caller.account,
+            context=context,
+        )
+        of_resource = decide([_resource_policy(document)], access) if document else Decision.NOTHING
+        of_caller = Decision.NOTHING
+        if caller is not None:
+            of_caller = Decision.ALLOW if caller.policies is None else decide(caller.policies, access)
+        if of_caller is Decision.DENY or of_resource is Decision.DENY:
+            kind = "identity" if of_caller is Decision.DENY else "resource"
+            raise _denied(caller, action, resource, f"with an explicit deny in {_an(kind)}-based policy")
+        if caller is not None and owner in (None, caller.account):
+            is_allowed = of_caller is Decision.ALLOW or of_resource is Decision.ALLOW
+        elif caller is not None:
+            is_allowed = of_caller is Decision.ALLOW and of_resource in (Decision.ALLOW, Decision.ACCOUNT)
+        else:
+            is_allowed = of_resource is Decision.ALLOW
+        if not is_allowed:
+            kind = "identity" if of_caller is not Decision.ALLOW and caller is not None else "resource"
+            raise _denied(caller, action, resource, f"because no {kind}-based policy allows the {action} action")
+
+    def _context(self, caller: Caller | None, request: Request) -> dict[str, str | Sequence[str]]:
+        now = self._clock()
+        context: dict[str, str | Sequence[str]] = {
+            "aws:sourceip": request.peer,
+            "aws:securetransport": "false",
+            "aws:currenttime": str(now),
+            "aws:epochtime": str(int(now)),
+            "aws:useragent": request.headers.get("user-agent", ""),
+        }
+        if caller is not None:
+            context["aws:principalaccount"] = caller.account
+            context["aws:principalarn"] = caller.arn
+            context["aws:requestedregion"] = caller.namespace.region
+            context["aws:principaltype"] = "Account" if caller.policies is None else "User"
+            if "/" in caller.arn:
+                context["aws:username"] = caller.arn.rpartition("/")[2]
+        return context
+
+    def _find(self, key_id: str) -> Credential | None:
+        key = self._all_keys().get(key_id)
+        if key is None or (key.expires and key.expires <= self._clock()):
+            return None
+        return Credential(key.id, key.secret)
+
+    def _all_keys(self) -> Mapping[str, AccessKey]:
+        try:
+            return self._keys.all()
+        except KeysError as error:
+            raise service_error(f"Nobody can be let in: {error}") from None
+
+
+def _unproven(namespace: Namespace, request: Request) -> Caller:
+    scope = scope_of(request.headers, request.query)
+    return Caller(namespace, f"arn:aws:iam::{namespace.account}:root", "" if scope is None else scope.access_key)
+
+
+@functools.lru_cache(maxsize=1024)
+def _policy(text: str) -> Policy:
+    try:
+        return parse_policy(text)
+    except PolicyError as error:
+        raise service_error(f"A policy of the key that signed is damaged: {error}.") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _resource_policy(text: str) -> Policy:
+    try:
+        return parse_policy(text, of_resource=True)
+    except PolicyError as error:
+        # It may hold a denial that we cannot read: nobody gets in on the strength of the rest.
+        raise service_error(f"The resource policy cannot be read: {error}.") from None
+
+
+def _denied(caller: Caller | None, action: str, resource: str, why: str) -> ApiError:
+    who = "anonymous" if caller is None else caller.arn
+    return access_denied(f"User: {who} is not authorized to perform: {action} on resource: {resource} {why}")
+
+
+def _an(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

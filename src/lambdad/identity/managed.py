@@ -1,0 +1,24 @@
+"""AWS's managed policies that a key may be given by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def _allow(*actions: str) -> str:
+    document: Mapping[str, Any] = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}],
+    }
+    return json.dumps(document)
+
+
+MANAGED: Mapping[str, str] = {
+    "AdministratorAccess": _allow("*"),
+    "AWSLambda_FullAccess": _allow("lambda:*", "logs:*"),
+    "AWSLambda_ReadOnlyAccess": _allow("lambda:Get*", "lambda:List*", "logs:Describe*", "logs:Get*", "logs:Filter*"),
+    "AWSLambdaRole": _allow("lambda:InvokeFunction"),
+}
+"""Documents by name, as far as they concern what is here."""

@@ -1,0 +1,218 @@
+"""Who gets in, and who may run what, with requests that botocore signs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from lambdad.identity.actions import INVOKE
+from lambdad.identity.gate import AUTOMATIC, REQUIRED, Audience, Gate
+from lambdad.identity.keys import AccessKey, KeyFile, new_key
+from lambdad.identity.managed import MANAGED
+from lambdad.model.arn import Namespace
+from lambdad.model.errors import ApiError
+from lambdad.testing.gates import NOW, open_gate
+from lambdad.wire.http import Request
+
+ONE, TWO = "111111111111", "222222222222"
+MINE = Namespace(ONE, "us-east-1")
+FUNCTION = f"arn:aws:lambda:us-east-1:{ONE}:function:f"
+
+
+class World:
+    """A closed gate, the keys it knows, and resource policies by function name."""
+
+    def __init__(self, directory: Path, mode: str = AUTOMATIC) -> None:
+        self.keys = KeyFile(directory / "keys.json")
+        self.policies: dict[str, str] = {}
+        self.now = NOW
+        self.gate = Gate(self.keys, self._policy_of, lambda: self.now, mode=mode, region="us-east-1")
+
+    def _policy_of(self, namespace: Namespace, name: str, qualifier: str) -> str | None:
+        return self.policies.get(name) if namespace == MINE else None
+
+    def key(self, account: str = ONE, *policies: str, user: str = "ada", expires: float = 0.0) -> AccessKey:
+        key = new_key(account=account, user=user, policies=policies, now=NOW, expires=expires)
+        self.keys.create(key)
+        return key
+
+    def grant(self, principal: Any, effect: str = "Allow") -> None:
+        statement = {"Effect": effect, "Principal": principal, "Action": INVOKE, "Resource": FUNCTION}
+        self.policies["f"] = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    def may_invoke(self, key: AccessKey, label: str = "f") -> bool:
+        request = sign(key)
+        caller = self.gate.authenticate(request)
+        try:
+            assert self.gate.authorize_invoke(caller, INVOKE, label, None, request) == MINE
+        except ApiError as error:
+            assert (error.code, error.status) == ("AccessDeniedException", 403)
+            return False
+        return True
+
+
+def sign(
+    key: AccessKey, *, secret: str = "", query: bool = False, at: float = NOW, region: str = "us-east-1"
+) -> Request:
+    """A request for an invoke as botocore signs it."""
+    body = b"" if query else b"{}"  # what is signed in the query has no body
+    unsigned = AWSRequest("POST", "http://127.0.0.1:9000/2015-03-31/functions/f/invocations", data=body)
+    credentials = Credentials(key.id, secret or key.secret)
+    kind = SigV4QueryAuth if query else SigV4Auth
+    moment = datetime.fromtimestamp(at, UTC)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
+        kind(credentials, "lambda", region).add_auth(unsigned)
+    prepared = unsigned.prepare()
+    path, _, text = prepared.url.removeprefix("http://127.0.0.1:9000").partition("?")
+    headers = {name.lower(): str(value) for name, value in prepared.headers.items()}
+    headers = {name: value for name, value in headers.items() if name != "content-length"}
+    return Request("POST", path, text, {"host": "127.0.0.1:9000", **headers}, body)
+
+
+def refusal(world: World, request: Request) -> tuple[str, int]:
+    with pytest.raises(ApiError) as caught:
+        world.gate.authenticate(request)
+    return caught.value.code, caught.value.status
+
+
+def test_before_the_first_key_everybody_gets_in(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    unsigned = Request("GET", "/", "", {}, b"")
+    assert world.gate.authenticate(unsigned).namespace == Namespace("000000000000", "us-east-1")
+    world.key()
+    assert refusal(world, unsigned) == ("MissingAuthenticationTokenException", 403)
+
+
+def test_where_keys_are_required_nobody_gets_in_without(tmp_path: Path) -> None:
+    world = World(tmp_path, REQUIRED)
+    assert refusal(world, Request("GET", "/", "", {}, b"")) == ("MissingAuthenticationTokenException", 403)
+
+
+@pytest.mark.parametrize("query", [False, True])
+def test_a_signature_proves_the_account_and_the_region(tmp_path: Path, query: bool) -> None:
+    world = World(tmp_path)
+    key = world.key(TWO)
+    caller = world.gate.authenticate(sign(key, query=query, region="eu-west-1"))
+    assert caller.namespace == Namespace(TWO, "eu-west-1")
+    assert (caller.arn, caller.is_proven) == (f"arn:aws:iam::{TWO}:root", True)
+
+
+def test_a_wrong_secret_a_revoked_and_an_expired_key_get_nobody_in(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    key, short = world.key(), world.key(expires=NOW + 10)
+    assert refusal(world, sign(key, secret="guessed")) == ("InvalidSignatureException", 403)
+    world.gate.authenticate(sign(short))
+    world.now = NOW + 11
+    assert refusal(world, sign(short, at=world.now)) == ("UnrecognizedClientException", 403)
+    world.keys.revoke(key.id)
+    assert refusal(world, sign(key)) == ("UnrecognizedClientException", 403)
+
+
+def test_an_old_signature_gets_nobody_in(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    request = sign(world.key())
+    world.now = NOW + 301
+    assert refusal(world, request) == ("InvalidSignatureException", 403)
+
+
+def test_keys_that_cannot_be_read_let_nobody_in(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    request = sign(world.key())
+    (tmp_path / "keys.json").write_text("{")
+    assert refusal(world, request) == ("ServiceException", 500)
+
+
+def test_the_root_of_an_account_runs_what_is_its_own(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.may_invoke(world.key(ONE))
+    assert world.may_invoke(world.key(ONE), FUNCTION)
+    assert not world.may_invoke(world.key(TWO), FUNCTION)
+
+
+def test_a_user_runs_what_its_policies_allow(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.may_invoke(world.key(ONE, MANAGED["AWSLambdaRole"]))
+    assert not world.may_invoke(world.key(ONE, MANAGED["AWSLambda_ReadOnlyAccess"]))
+
+
+def test_a_users_refusal_is_in_awss_words(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    request = sign(world.key(ONE, MANAGED["AWSLambda_ReadOnlyAccess"]))
+    caller = world.gate.authenticate(request)
+    with pytest.raises(ApiError) as caught:
+        world.gate.authorize_operation(caller, "DeleteFunction", {"FunctionName": "f"}, request)
+    assert caught.value.message == (
+        f"User: arn:aws:iam::{ONE}:user/ada is not authorized to perform: lambda:DeleteFunction on resource: "
+        f"{FUNCTION} because no identity-based policy allows the lambda:DeleteFunction action"
+    )
+    world.gate.authorize_operation(caller, "GetFunction", {"FunctionName": "f"}, request)
+
+
+@pytest.mark.parametrize(
+    ("account", "policies", "principal", "effect", "may"),
+    [
+        # One account: either side is enough, but a policy that names the account leaves it to the account's own.
+        (ONE, ["AWSLambda_ReadOnlyAccess"], {"AWS": f"arn:aws:iam::{ONE}:user/ada"}, "Allow", True),
+        (ONE, ["AWSLambda_ReadOnlyAccess"], {"AWS": ONE}, "Allow", False),
+        (ONE, ["AWSLambda_ReadOnlyAccess"], {"AWS": f"arn:aws:iam::{ONE}:user/bob"}, "Allow", False),
+        (ONE, ["AWSLambdaRole"], {"AWS": ONE}, "Deny", False),
+        # Two accounts: both sides are needed.
+        (TWO, [], {"AWS": TWO}, "Allow", True),
+        (TWO, [], {"AWS": f"arn:aws:iam::{TWO}:root"}, "Allow", True),
+        (TWO, [], "*", "Allow", True),
+        (TWO, [], {"AWS": ONE}, "Allow", False),
+        (TWO, ["AWSLambda_ReadOnlyAccess"], {"AWS": TWO}, "Allow", False),
+        (TWO, ["AWSLambdaRole"], {"AWS": TWO}, "Allow", True),
+        (TWO, ["AWSLambdaRole"], {"AWS": TWO}, "Deny", False),
+    ],
+)
+def test_both_sides_have_a_say(
+    tmp_path: Path, account: str, policies: list[str], principal: Any, effect: str, may: bool
+) -> None:
+    world = World(tmp_path)
+    world.grant(principal, effect)
+    key = world.key(account, *(MANAGED[name] for name in policies))
+    assert world.may_invoke(key, FUNCTION) is may
+
+
+def test_another_region_is_another_place(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    request = sign(world.key(ONE))
+    caller = world.gate.authenticate(request)
+    there = FUNCTION.replace("us-east-1", "eu-west-1")
+    assert world.gate.authorize_invoke(caller, INVOKE, there, None, request) == MINE  # whose resolver then refuses it
+
+
+def test_pages_are_for_those_that_they_are_for(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.key()
+    near, far = (
+        Request("GET", "/metrics", "", {}, b"", peer="127.0.0.1"),
+        Request("GET", "/", "", {}, b"", peer="10.0.0.1"),
+    )
+    for request in (near, far):
+        world.gate.admit(request, Audience.EVERYBODY)
+        with pytest.raises(ApiError):
+            world.gate.admit(request, Audience.ACCOUNT)
+    world.gate.admit(near, Audience.MACHINE)
+    with pytest.raises(ApiError):
+        world.gate.admit(far, Audience.MACHINE)
+    reader = sign(world.key(ONE, MANAGED["AWSLambda_ReadOnlyAccess"]))
+    with pytest.raises(ApiError, match="not authorized to perform: lambdad:PostPage"):
+        world.gate.admit(reader, Audience.ACCOUNT)
+
+
+def test_an_open_gate_reads_the_account_from_the_key() -> None:
+    credential = "Credential=333333333333/20260102/eu-west-1/lambda/aws4_request"
+    scope = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"
+    caller = open_gate().authenticate(Request("GET", "/", "", {"authorization": scope}, b""))
+    assert caller.namespace == Namespace("333333333333", "eu-west-1")
+    assert not caller.is_proven

@@ -1,0 +1,73 @@
+"""What neighbours and function URLs ask of a node's gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lambdad.identity.actions import INVOKE_URL
+from lambdad.identity.gate import AUTOMATIC, Gate
+from lambdad.identity.keys import KeyFile, new_key
+from lambdad.model.arn import LATEST, Namespace
+from lambdad.model.errors import ApiError
+from lambdad.node.gate import GateOfNeighbours, GateOfUrls
+from lambdad.testing.gates import NOW, open_gate
+from lambdad.wire.http import Request
+
+HERE = Namespace("000000000000", "us-east-1")
+RESOURCE = "arn:aws:lambda:us-east-1:000000000000:function:f"
+UNSIGNED = Request("GET", "/", "", {"host": "x"}, b"", peer="10.0.0.1")
+
+
+def _closed(directory: Path, *statements: dict[str, object]) -> Gate:
+    """A node with a key, and a resource policy on the function `f`."""
+    keys = KeyFile(directory / "keys.json")
+    keys.create(new_key(account=HERE.account, user="a", policies=(), now=NOW, expires=0.0))
+    policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)}) if statements else None
+
+    def policy_of(namespace: Namespace, name: str, qualifier: str) -> str | None:
+        return policy if (namespace, name, qualifier) == (HERE, "f", LATEST) else None
+
+    return Gate(keys, policy_of, lambda: NOW, mode=AUTOMATIC, region="us-east-1")
+
+
+def _public(**condition: object) -> dict[str, object]:
+    statement: dict[str, object] = {"Effect": "Allow", "Principal": "*", "Action": INVOKE_URL, "Resource": RESOURCE}
+    return statement | ({"Condition": condition} if condition else {})
+
+
+def _is_admitted(gate: Gate, auth_type: str = "NONE") -> bool:
+    try:
+        GateOfUrls(gate).admit(UNSIGNED, HERE, "f", None, auth_type)
+    except ApiError as error:
+        assert (error.status, error.message.partition(".")[0]) == (403, "Forbidden")
+        return False
+    return True
+
+
+def test_an_open_node_serves_public_urls_to_everybody() -> None:
+    assert _is_admitted(open_gate())
+    assert not _is_admitted(open_gate(), "AWS_IAM")
+
+
+def test_with_keys_a_public_url_needs_a_policy_that_says_so(tmp_path: Path) -> None:
+    assert not _is_admitted(_closed(tmp_path))
+    assert _is_admitted(_closed(tmp_path, _public()))
+    assert _is_admitted(_closed(tmp_path, _public(StringEquals={"lambda:FunctionUrlAuthType": "NONE"})))
+    assert not _is_admitted(_closed(tmp_path, _public(StringEquals={"lambda:FunctionUrlAuthType": "AWS_IAM"})))
+    assert not _is_admitted(_closed(tmp_path, _public(), {**_public(), "Effect": "Deny"}))
+
+
+def test_with_keys_a_url_with_iam_needs_a_signature(tmp_path: Path) -> None:
+    assert not _is_admitted(_closed(tmp_path, _public()), "AWS_IAM")
+
+
+def test_neighbours_learn_who_calls_and_only_from_those_who_sign(tmp_path: Path) -> None:
+    told = GateOfNeighbours(open_gate()).identify(UNSIGNED)
+    assert (told.account, told.arn) == ("000000000000", "arn:aws:iam::000000000000:root")
+    neighbours = GateOfNeighbours(_closed(tmp_path))
+    for ask in (lambda: neighbours.identify(UNSIGNED), lambda: neighbours.admit_logs(UNSIGNED, "GetLogEvents")):
+        with pytest.raises(ApiError, match="Missing Authentication Token"):
+            ask()
