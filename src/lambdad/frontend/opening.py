@@ -7,7 +7,6 @@ Source: Invoke, AWS Lambda API reference; texts and headers as in reference/aws-
 from __future__ import annotations
 
 import base64
-import binascii
 import random
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -114,6 +113,6 @@ def read_client_context(header: str | None) -> str | None:
     try:
         text = base64.b64decode(header, validate=True).decode()
         orjson.loads(text)
-    except (binascii.Error, UnicodeDecodeError, orjson.JSONDecodeError):
+    except ValueError:  # of base64, of UTF-8 and of JSON: each of them raises some kind of it
         raise invalid_request_content("Client context must be a valid Base64-encoded JSON object.") from None
     return text

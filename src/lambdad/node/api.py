@@ -46,12 +46,13 @@ from lambdad.node.tasks import Tasks
 from lambdad.placement.counting import Limits
 from lambdad.placement.provisioned import make_plan
 from lambdad.placement.service import Placement
-from lambdad.placement.view import count_environments
+from lambdad.placement.view import count_environments, read_use
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.store.catalogue import Catalogue
 from lambdad.store.event_queue_commits import SqliteEventQueue
 from lambdad.store.metadata import SqliteStore
 from lambdad.store.s3 import S3Packages, S3Settings
+from lambdad.telemetry.concurrency_metrics import ConcurrencyMetrics
 from lambdad.telemetry.event_metrics import EventMetrics
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_store import LogStore
@@ -157,6 +158,7 @@ class _Node:
         blobs = DirectoryBlobs(paths.blobs)
         locations = CodeLocations(load_key(paths.state / "location.key"))
         metrics = Metrics()
+        ConcurrencyMetrics(metrics.registry, lambda: read_use(self._placement.state))
         self._observer = observer = EventObserver(metrics, EventMetrics(metrics.registry))
         self._sweep = Sweep(store, blobs, executor)
         self._control = ControlPlane(

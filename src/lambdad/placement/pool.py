@@ -127,6 +127,22 @@ class Pool(Environments):
         """Whether one more request would need a start that is not under way."""
         return len(self.starting) <= len(self.waiting)
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are counted here, provisioned ones among them."""
+        return len(self.waiting) + len(self.busy) + sum(len(reserve.busy) for reserve in self.reserves.values())
+
+    def validate(self, homes: dict[str, Environments]) -> None:
+        """Assert every invariant; for tests. Notes in `homes` where each environment is."""
+        assert not (self.idle and self.waiting), self.key
+        assert not self.waiting or self.starting or self.busy, self.key
+        for home in (self, *self.reserves.values()):
+            assert home.function is self.function, self.key
+            assert home.fresh <= set(home.idle), self.key
+            for environment in (*home.idle, *home.busy, *home.starting):
+                assert environment not in homes, environment
+                homes[environment] = home
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Reserve(Environments):

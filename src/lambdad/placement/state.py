@@ -430,17 +430,10 @@ class PlacementState:
         in_flight: dict[str, int] = {}
         ready: dict[str, int] = {}
         for pool in self._pools.values():
+            pool.validate(homes)
             key = pool.function.key
-            assert not (pool.idle and pool.waiting), pool.key
-            assert not pool.waiting or pool.starting or pool.busy, pool.key
-            in_flight[key] = in_flight.get(key, 0) + len(pool.waiting)
-            for home in (pool, *pool.reserves.values()):
-                assert home.function is self.ledger.function(key)
-                assert home.fresh <= set(home.idle), pool.key
-                in_flight[key] = in_flight.get(key, 0) + len(home.busy)
-                for environment in (*home.idle, *home.busy, *home.starting):
-                    assert environment not in homes, environment
-                    homes[environment] = home
+            assert pool.function is self.ledger.function(key)
+            in_flight[key] = in_flight.get(key, 0) + pool.in_flight
             ready[key] = ready.get(key, 0) + sum(reserve.available for reserve in pool.reserves.values())
         assert homes == self._homes
         for function in self.ledger.functions():

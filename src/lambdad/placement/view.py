@@ -6,6 +6,7 @@ from lambdad.model.arn import Namespace
 from lambdad.model.settings import Provisioning
 from lambdad.placement.ledger import function_key
 from lambdad.placement.state import PlacementState
+from lambdad.telemetry.concurrency_metrics import AccountUse, ConcurrencyUse, FunctionUse, ProvisionedUse
 
 
 def count_environments(state: PlacementState) -> dict[str, int]:
@@ -37,3 +38,41 @@ def describe_provisioning(state: PlacementState, namespace: Namespace, name: str
         return Provisioning(allocated=allocated, available=available, status="READY")
     status = "IN_PROGRESS" if problem is None else "FAILED"
     return Provisioning(allocated=allocated, available=available, status=status, reason=problem)
+
+
+def read_use(state: PlacementState) -> ConcurrencyUse:
+    """What counts now, for metrics."""
+    accounts = []
+    for scope, account in state.ledger.accounts():
+        owner, _, region = scope.partition("/")
+        reserved_in_flight = account.in_flight - account.unreserved
+        claimed = max(account.reserved, reserved_in_flight) + account.on_demand + account.ready
+        accounts.append(
+            AccountUse(
+                account=owner,
+                region=region,
+                limit=account.limit,
+                in_flight=account.in_flight,
+                unreserved=account.unreserved,
+                claimed=claimed,
+            )
+        )
+    functions = tuple(
+        FunctionUse(
+            function=function.name, in_flight=function.in_flight, held=len(function.held), reserved=function.reserved
+        )
+        for function in state.ledger.functions()
+    )
+    provisioned = tuple(
+        ProvisionedUse(
+            function=reserve.function.name,
+            qualifier=reserve.qualifier,
+            wanted=reserve.wanted,
+            ready=reserve.available,
+            busy=len(reserve.busy),
+            invocations=reserve.invocations,
+            spilled=reserve.spilled,
+        )
+        for reserve in state.reserves()
+    )
+    return ConcurrencyUse(tuple(accounts), functions, provisioned)
