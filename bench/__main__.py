@@ -17,6 +17,11 @@ from bench.burst import measure_burst
 from bench.cold import measure_cold
 from bench.figures import Measurement
 from bench.idle_memory import measure_memory
+from bench.images.blocks import measure_image_blocks
+from bench.images.check import measure_image_checks
+from bench.images.imports import measure_image_imports
+from bench.images.sharing import measure_image_sharing
+from bench.images.starts import measure_image_starts
 from bench.setup import FULL, QUICK, Effort, Setup
 from bench.warm import measure_throughput, measure_warm
 
@@ -26,19 +31,35 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "cold": measure_cold,
     "burst": measure_burst,
     "memory": measure_memory,
+    "image-starts": measure_image_starts,
+    "image-imports": measure_image_imports,
+    "image-blocks": measure_image_blocks,
+    "image-sharing": measure_image_sharing,
+    "image-check": measure_image_checks,
 }
+IMAGES = tuple(name for name in BENCHMARKS if name.startswith("image-"))
+"""Those that work on the corpus of images, which is built first where it is not in the cache: ten minutes, once."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), help="which, by default all")
+    choices = (*BENCHMARKS, "images")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=choices,
+        default=list(BENCHMARKS),
+        help="which, by default all; images: all of those",
+    )
     parser.add_argument("--quick", action="store_true", help="a smoke run: seconds instead of minutes, written nowhere")
     options = parser.parse_args()
+    wanted = {*options.only, *(IMAGES if "images" in options.only else ())}
+    names = [name for name in BENCHMARKS if name in wanted]
     if options.quick:
         with tempfile.TemporaryDirectory(prefix="lambdad-results-") as folder:
-            _measure(options.only, QUICK, Path(folder))
+            _measure(names, QUICK, Path(folder))
         return 0
-    measured = _measure(options.only, FULL, report.RESULTS)
+    measured = _measure(names, FULL, report.RESULTS)
     missed = [row.what for measurement in measured for row in measurement.rows if "miss" in row.verdict]
     for what in missed:
         print(f"missed: {what}", file=sys.stderr)

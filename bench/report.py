@@ -18,6 +18,11 @@ TITLES = {
     "cold": "Cold start",
     "burst": "100 concurrent invokes of a function that sleeps 1 s",
     "memory": "Memory of idle Python sandboxes",
+    "image-starts": "First start of a function on a gigabyte of scientific Python",
+    "image-imports": "`import boto3, numpy, requests` from an image with prefetch",
+    "image-blocks": "Making images, reading blocks",
+    "image-sharing": "What a corpus of images costs",
+    "image-check": "Every image of the corpus against its reference",
 }
 """The benchmarks in the order of the page."""
 

@@ -214,8 +214,6 @@ def _invoke(node: LocalNode, name: str) -> tuple[float, dict[str, float]]:
 
 def _pull_unpack_start(reference: str, directory: Path) -> float:
     """Milliseconds from nothing to the end of a process with the same imports."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir()
     drop_caches()
     before = time.perf_counter()
     with unpacked_image(reference, directory) as root:
@@ -227,6 +225,7 @@ def _pull_unpack_start(reference: str, directory: Path) -> float:
 @contextlib.contextmanager
 def unpacked_image(reference: str, directory: Path) -> Iterator[Path]:
     """An image of the registry as other tools unpack it; gone afterwards."""
+    directory.mkdir(exist_ok=True)
     layout = directory / "oci"
     copy = ["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{reference}", f"oci:{layout}:image"]
     try:

@@ -49,9 +49,16 @@ class ReadPath:
     """Reads images. Make one with `open_read_path`."""
 
     def __init__(
-        self, origin: Origin, store: VerifiedStore, cache: PlainCache, filler: Filler, gate: StartGate
+        self,
+        origin: Origin,
+        rooted: RootedStore,
+        store: VerifiedStore,
+        cache: PlainCache,
+        filler: Filler,
+        gate: StartGate,
     ) -> None:
         self.origin = origin
+        self._rooted = rooted
         self.store = store
         self.filler = filler
         self.gate = gate
@@ -73,7 +80,7 @@ class ReadPath:
         """What the last recorded start read; empty if none was, or nothing can be had: it is only a hint."""
         digest = manifest.index.digest
         with contextlib.suppress(ChunkError):
-            for root in await self._roots():
+            for root in await self._rooted.readable_roots():
                 with contextlib.suppress(ObjectMissing, TraceInvalid):
                     data = await self.origin.get(_trace_path(root, digest))
                     return parse_trace(data, digest, manifest.shape.positions)
@@ -108,14 +115,15 @@ async def open_read_path(
             tiers.append(Tier("disk", disk))
         if config.nodes:
             tiers.append(Tier("nodes", await stack.enter_async_context(open_cache_nodes(config.nodes, clock))))
-        tiers.append(Tier("origin", RootedStore(origin, clock), role=Role.SOURCE))
+        rooted = RootedStore(origin, clock)
+        tiers.append(Tier("origin", rooted, role=Role.SOURCE))
         stack.push_async_callback(origin.objects.close)
         filler = Filler()
         store = VerifiedStore(tiers, filler)
         cache = PlainCache(SingleFlightStore(store), config.memory_bytes, clock)
         gate = StartGate(config.starts, lambda: origin.pressure)
         await stack.enter_async_context(running(filler.run))
-        yield ReadPath(origin, store, cache, filler, gate)
+        yield ReadPath(origin, rooted, store, cache, filler, gate)
 
 
 def _trace_path(root: str, digest: str) -> str:

@@ -1,8 +1,8 @@
 """Fetching what stands behind what is read: for the first start of an image, when nothing was recorded yet.
 
 The layout puts the files of a package side by side, so who reads one chunk mostly reads the next ones, one round trip
-to the origin after the other. `AheadPolicy` is pure: it says which chunks to fetch. Measured on a gigabyte of scientific
-Python: 85 round trips instead of 215, for 1.4 x the bytes.
+to the origin after the other. `AheadPolicy` is pure: it says which chunks to fetch. Measured on a gigabyte of
+scientific Python: 85 round trips instead of 215, for 1.4 x the bytes.
 """
 
 from __future__ import annotations

@@ -158,6 +158,11 @@ class RootedStore:
             raise RootsInvalid("the origin has no root yet: nothing was ever uploaded")
         await OriginStore(self._origin, self._roots[0].id).put(name, cipher_text)
 
+    async def readable_roots(self) -> list[str]:
+        """The roots in use as they were last read: good enough for hints, and no round trip. Raises `ChunkError`."""
+        await self._load_once()
+        return [root.id for root in self._roots if root.state in (RootState.ACTIVE, RootState.RETIRED)]
+
     async def close(self) -> None:
         await self._origin.objects.close()
 

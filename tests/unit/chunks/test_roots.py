@@ -143,3 +143,17 @@ def test_repair_without_any_root_is_refused() -> None:
             await RootedStore(origin, clock).put(NAME, DATA)
 
     asyncio.run(run())
+
+
+def test_hints_are_looked_for_in_the_roots_as_they_were_last_read() -> None:
+    async def run() -> None:
+        objects = MemoryObjects()
+        origin = Origin(objects, StepClock())
+        root = await active_root(objects, 1.0)
+        store = RootedStore(origin, StepClock())
+        assert await store.readable_roots() == [root.id]
+        asked = objects.gets.total()
+        assert await store.readable_roots() == [root.id]
+        assert objects.gets.total() == asked
+
+    asyncio.run(run())
