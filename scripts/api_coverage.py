@@ -17,7 +17,6 @@ FILE = Path(__file__).parents[1] / "docs" / "api-coverage.md"
 FRONTEND = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
 """Operations that run functions: the frontend has no table of them. `tests/api` calls each."""
 
-_POLICY = "kept and shown as the document; callers are not authorised against it"
 _MAPPING = "kept, checked and shown; no source is read, and the mapping's state says so"
 _SIGNING = "kept, attached and shown; signatures are not verified"
 _PROVISIONED = "kept; nothing is initialised ahead, and the status says so"
@@ -25,10 +24,6 @@ _INSTANCES = "kept and shown as requested; there are no managed instances to sca
 _RUNTIME = "kept and shown; runtimes are those of this host"
 
 CONFIGURATION_ONLY = {
-    "AddPermission": _POLICY,
-    "RemovePermission": _POLICY,
-    "PutResourcePolicy": _POLICY,
-    "DeleteResourcePolicy": _POLICY,
     "CreateEventSourceMapping": _MAPPING,
     "UpdateEventSourceMapping": _MAPPING,
     "PutProvisionedConcurrencyConfig": _PROVISIONED,
