@@ -45,7 +45,7 @@ def _twice(first: str, second: str) -> ApiError:
 def _use(transaction: Transaction, call: Call, reference: LayerVersionReference, arn: str) -> LayerUse:
     assert reference.version is not None
     owner = reference.namespace
-    if owner != call.namespace and not _is_shared(transaction, call, reference):
+    if not is_usable(transaction, call, reference):
         raise access_denied(
             f"User: arn:aws:iam::{call.namespace.account}:root is not authorized to perform: lambda:GetLayerVersion "
             f"on resource: {arn} because no resource-based policy allows the lambda:GetLayerVersion action"
@@ -56,7 +56,10 @@ def _use(transaction: Transaction, call: Call, reference: LayerVersionReference,
     return LayerUse(arn=layer.arn, code=layer.code, unzipped_size=layer.unzipped_size)
 
 
-def _is_shared(transaction: Transaction, call: Call, reference: LayerVersionReference) -> bool:
+def is_usable(transaction: Transaction, call: Call, reference: LayerVersionReference) -> bool:
+    """Whether a layer version is the caller's own, or shared with its account by the owner's policy."""
+    if reference.namespace == call.namespace:
+        return True
     assert reference.version is not None
     policy = transaction.layers.policy(reference.namespace, reference.name, reference.version)
     allowed = {"*", call.namespace.account, f"arn:aws:iam::{call.namespace.account}:root"}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from lambdad.control import names
+from lambdad.control.attached_layers import is_usable
 from lambdad.control.describe import timestamp
 from lambdad.control.interface import Answer, Call, Handler, Params
 from lambdad.control.paging import answer, marker, page_size, paged
 from lambdad.control.services import Services
-from lambdad.model.arn import layer_arn, parse_layer_arn
+from lambdad.model.arn import LayerVersionReference, layer_arn, parse_layer_arn
 from lambdad.model.errors import ApiError, invalid_parameter, not_found
 from lambdad.model.function import Package
 from lambdad.model.layer import LayerVersion
@@ -63,15 +65,17 @@ class LayerOperations:
         return self._describe(call, await self._services.store.write(publish))
 
     async def get(self, call: Call, params: Params) -> Answer:
-        name = names.layer_name(call, params["LayerName"])
-        return await self._get(call, name, params["VersionNumber"])
+        text, number = params["LayerName"], params["VersionNumber"]
+        reference = parse_layer_arn(text)
+        if reference is None:
+            reference = LayerVersionReference(call.namespace, names.layer_name(call, text), number)
+        return await self._get(call, replace(reference, version=number))
 
     async def get_by_arn(self, call: Call, params: Params) -> Answer:
         reference = parse_layer_arn(params["Arn"])
         if reference is None or reference.version is None:
             raise invalid_parameter(f"{params['Arn']} is not the ARN of a layer version.")
-        names.check_layer_owner(call, reference)
-        return await self._get(call, reference.name, reference.version)
+        return await self._get(call, reference)
 
     async def list_layers(self, call: Call, params: Params) -> Answer:
         size = page_size(params)
@@ -114,11 +118,18 @@ class LayerOperations:
         await self._services.store.write(lambda transaction: transaction.layers.remove(call.namespace, name, number))
         return {}
 
-    async def _get(self, call: Call, name: str, number: int) -> Answer:
+    async def _get(self, call: Call, reference: LayerVersionReference) -> Answer:
+        """The caller's own, or one that its owner shares."""
+        number = reference.version
+        assert number is not None
         check_layer_version_number(number)
-        layer = await self._services.store.read(
-            lambda transaction: transaction.layers.get(call.namespace, name, number)
-        )
+
+        def read(transaction: Transaction) -> LayerVersion | None:
+            if not is_usable(transaction, call, reference):
+                names.check_layer_owner(call, reference)
+            return transaction.layers.get(reference.namespace, reference.name, number)
+
+        layer = await self._services.store.read(read)
         if layer is None:
             raise not_found("The resource you requested does not exist.")
         return self._describe(call, layer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lambdad.model.arn import Namespace
 from lambdad.testing.control_plane import Plane, make_zip, with_plane
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:tools"
@@ -109,3 +110,23 @@ async def test_a_bad_archive_is_no_layer(plane: Plane) -> None:
         400,
         "Could not unzip uploaded file. Please check your file, then try to upload again.",
     )
+
+
+@with_plane()
+async def test_a_layer_is_shown_to_the_accounts_that_its_owner_shares_it_with(plane: Plane) -> None:
+    await publish(plane)
+    ours, theirs = plane.namespace, Namespace("210987654321", plane.namespace.region)
+    asks: list[tuple[str, dict[str, Any]]] = [
+        ("GetLayerVersionByArn", {"Arn": f"{ARN}:1"}),
+        ("GetLayerVersion", {"LayerName": ARN, "VersionNumber": 1}),
+    ]
+    plane.namespace = theirs
+    for operation, params in asks:
+        assert (await plane.fails(operation, **params))[0] == "AccessDeniedException"
+    plane.namespace = ours
+    permission = {"LayerName": "tools", "VersionNumber": 1, "StatementId": "s", "Action": "lambda:GetLayerVersion"}
+    await plane.call("AddLayerVersionPermission", **permission, Principal=theirs.account)
+    plane.namespace = theirs
+    for operation, params in asks:
+        assert (await plane.call(operation, **params))["LayerVersionArn"] == f"{ARN}:1"
+    assert (await plane.fails("ListLayerVersions", LayerName=ARN))[0] == "AccessDeniedException"
