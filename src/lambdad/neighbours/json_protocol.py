@@ -10,7 +10,8 @@ import orjson
 from lambdad.wire.http import Response
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
-BODY_MAX = 1024 * 1024
+BODY_MAX = 8 * 1024 * 1024
+"""A batch of PutLogEvents has a megabyte of messages, which JSON may spell with several bytes each."""
 
 
 class JsonError(Exception):
@@ -59,6 +60,30 @@ class Input:
         value = self._members.get(name, False)
         if not isinstance(value, bool):
             raise invalid(f"{name} must be true or false.")
+        return value
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if not value:
+            raise invalid(
+                f"1 validation error detected: Value null at '{name}' failed to satisfy constraint: "
+                "Member must not be null"
+            )
+        return value
+
+    def map(self, name: str) -> dict[str, str]:
+        """Strings by name; at most 50, as tags are."""
+        value = self._members.get(name) or {}
+        if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()) or len(value) > 50:
+            raise invalid(f"{name} must be a map of at most 50 strings.")
+        return value
+
+    def items(self, name: str, most: int) -> list[Mapping[str, Any]]:
+        """A list of 1 to `most` objects."""
+        value = self._members.get(name)
+        is_list = isinstance(value, list) and all(isinstance(one, dict) for one in value)
+        if not isinstance(value, list) or not is_list or not 1 <= len(value) <= most:
+            raise invalid(f"{name} must be a list of 1 to {most} objects.")
         return value
 
     def texts(self, name: str) -> list[str]:

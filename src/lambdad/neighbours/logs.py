@@ -1,7 +1,6 @@
-"""CloudWatch Logs over the logs of functions: what `aws logs tail`, `sam logs` and boto3 read.
+"""CloudWatch Logs, the reading half: what `aws logs tail`, `sam logs` and boto3 read.
 
-DescribeLogGroups, DescribeLogStreams, GetLogEvents, FilterLogEvents. Only functions write logs here, and the process
-that answers may not change them, so operations that write are refused. Events carry the time they were written as the
+DescribeLogGroups, DescribeLogStreams, GetLogEvents, FilterLogEvents. Events carry the time they were written as the
 time they were taken in, too. Runs in a thread: every operation reads files.
 """
 
@@ -17,22 +16,26 @@ from typing import Any
 from lambdad.model.arn import Namespace
 from lambdad.neighbours.filter_pattern import parse_pattern
 from lambdad.neighbours.json_protocol import Input, JsonError, invalid
+from lambdad.telemetry.log_groups import GroupRecord, LogGroups
 from lambdad.telemetry.log_reader import LogRecord
-from lambdad.telemetry.log_store import LogStore, StreamInfo
+from lambdad.telemetry.log_store import StreamInfo
 
 PAGE_MAX = 10_000
 STREAM_RECORDS_MAX = 200_000
 """Of one stream, for GetLogEvents: more than the files of a stream hold."""
 TIME_MAX = 2**53
+SEQUENCE = "49000000000000000000000000000000000000000000000000000000"
+"""Every token is taken, and the same one is always given: AWS has needed none since 2023."""
 
 _GROUP_ARN = re.compile(r"arn:aws[a-z-]*:logs:[a-z0-9-]*:\d{12}:log-group:(?P<name>[^:]+)(:\*)?")
 
 
-class LogsOperations:
-    """The operations by name. Each raises `JsonError`."""
+class LogsReadOperations:
+    """The operations by name. Each raises `JsonError`. clock: epoch seconds."""
 
-    def __init__(self, logs: LogStore) -> None:
+    def __init__(self, logs: LogGroups, clock: Callable[[], float]) -> None:
         self._logs = logs
+        self._clock = clock
         self.operations: Mapping[str, Callable[[Namespace, Input], dict[str, Any]]] = {
             "DescribeLogGroups": self.describe_groups,
             "DescribeLogStreams": self.describe_streams,
@@ -42,14 +45,21 @@ class LogsOperations:
 
     def describe_groups(self, namespace: Namespace, given: Input) -> dict[str, Any]:
         prefix, pattern = given.text("logGroupNamePrefix") or "", given.text("logGroupNamePattern") or ""
+        if prefix and pattern:
+            raise invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
         limit = given.number("limit", 50, least=1, most=50)
         after = _read_token(given.text("nextToken"))
         groups = [
             group
-            for group in self._logs.groups(namespace)
+            for group in self._logs.names(namespace)
             if group.startswith(prefix) and pattern.lower() in group.lower() and group > after
         ]
-        shapes = [_group(namespace, group, self._logs.streams(namespace, group)) for group in groups[:limit]]
+        records = [(self._logs.get(namespace, group), group) for group in groups[:limit]]
+        shapes = [
+            _group(namespace, record, self._logs.streams(namespace, group))
+            for record, group in records
+            if record is not None
+        ]
         more = {"nextToken": _make_token(groups[limit - 1])} if len(groups) > limit else {}
         return {"logGroups": shapes, **more}
 
@@ -57,7 +67,12 @@ class LogsOperations:
         group = self._group(namespace, given)
         prefix, limit = given.text("logStreamNamePrefix") or "", given.number("limit", 50, least=1, most=50)
         streams = [info for info in self._logs.streams(namespace, group) if info.name.startswith(prefix)]
-        if given.text("orderBy") == "LastEventTime":
+        by = given.text("orderBy") or "LogStreamName"
+        if by not in ("LogStreamName", "LastEventTime"):
+            raise invalid("orderBy must be LogStreamName or LastEventTime.")
+        if by == "LastEventTime" and prefix:
+            raise invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
+        if by == "LastEventTime":
             streams.sort(key=lambda info: (info.last_write_ms, info.name), reverse=given.flag("descending"))
         else:
             streams.sort(key=lambda info: info.name, reverse=given.flag("descending"))
@@ -71,7 +86,7 @@ class LogsOperations:
     def get_events(self, namespace: Namespace, given: Input) -> dict[str, Any]:
         group, stream = self._group(namespace, given), given.text("logStreamName") or ""
         if stream not in [info.name for info in self._logs.streams(namespace, group)]:
-            raise JsonError("ResourceNotFoundException", "The specified log stream does not exist.")
+            raise no_stream()
         records = self._logs.read(
             namespace,
             group,
@@ -79,6 +94,7 @@ class LogsOperations:
             until_ms=given.number("endTime", TIME_MAX, least=0, most=TIME_MAX),
             limit=STREAM_RECORDS_MAX,
             stream=stream,
+            now_ms=self._now_ms(),
         )
         limit = given.number("limit", PAGE_MAX, least=1, most=PAGE_MAX)
         start, end = _window(given.text("nextToken"), given.flag("startFromHead"), len(records), limit)
@@ -101,7 +117,9 @@ class LogsOperations:
         if token:
             since, skip = _position(token)
         until = given.number("endTime", TIME_MAX - 1, least=0, most=TIME_MAX - 1) + 1  # AWS's end is inclusive here
-        records = self._logs.read(namespace, group, since_ms=since, until_ms=until, limit=PAGE_MAX + skip + 1)
+        records = self._logs.read(
+            namespace, group, now_ms=self._now_ms(), since_ms=since, until_ms=until, limit=PAGE_MAX + skip + 1
+        )
         events: list[dict[str, Any]] = []
         taken = min(len(records), PAGE_MAX + skip)
         for number, (record, event_id) in enumerate(_identified(records)):
@@ -120,15 +138,32 @@ class LogsOperations:
             shape["nextToken"] = _make_token(f"{next_ms}:{seen}")
         return shape
 
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
     def _group(self, namespace: Namespace, given: Input) -> str:
-        text = given.text("logGroupName") or given.text("logGroupIdentifier")
-        if not text:
-            raise invalid("logGroupName is required.")
-        match = _GROUP_ARN.fullmatch(text)
-        group = match["name"] if match is not None else text
-        if group not in self._logs.groups(namespace):
-            raise JsonError("ResourceNotFoundException", "The specified log group does not exist.")
+        group = group_name(given.text("logGroupIdentifier") or given.required("logGroupName"))
+        if self._logs.get(namespace, group) is None:
+            raise no_group()
         return group
+
+
+def group_name(text: str) -> str:
+    """The name of a group, from a name or an ARN."""
+    match = _GROUP_ARN.fullmatch(text)
+    return match["name"] if match is not None else text
+
+
+def group_arn(namespace: Namespace, name: str) -> str:
+    return f"arn:aws:logs:{namespace.region}:{namespace.account}:log-group:{name}"
+
+
+def no_group() -> JsonError:
+    return JsonError("ResourceNotFoundException", "The specified log group does not exist.")
+
+
+def no_stream() -> JsonError:
+    return JsonError("ResourceNotFoundException", "The specified log stream does not exist.")
 
 
 def _identified(records: Iterable[LogRecord]) -> Iterable[tuple[LogRecord, str]]:
@@ -153,28 +188,35 @@ def _event(record: LogRecord, event_id: str) -> dict[str, Any]:
     }
 
 
-def _group(namespace: Namespace, name: str, streams: list[StreamInfo]) -> dict[str, Any]:
-    arn = f"arn:aws:logs:{namespace.region}:{namespace.account}:log-group:{name}"
-    return {
-        "logGroupName": name,
-        "creationTime": min((info.last_write_ms for info in streams), default=0),
+def _group(namespace: Namespace, record: GroupRecord, streams: list[StreamInfo]) -> dict[str, Any]:
+    arn = group_arn(namespace, record.name)
+    shape = {
+        "logGroupName": record.name,
+        "creationTime": record.created_ms,
         "metricFilterCount": 0,
         "arn": f"{arn}:*",
         "logGroupArn": arn,
         "storedBytes": sum(info.bytes for info in streams),
-        "logGroupClass": "STANDARD",
+        "logGroupClass": record.log_class,
     }
+    if record.retention_days:
+        shape["retentionInDays"] = record.retention_days
+    if record.kms_key:
+        shape["kmsKeyId"] = record.kms_key
+    return shape
 
 
 def _stream(namespace: Namespace, group: str, info: StreamInfo) -> dict[str, Any]:
-    return {
+    shape = {
         "logStreamName": info.name,
         "creationTime": info.last_write_ms,
-        "lastEventTimestamp": info.last_write_ms,
-        "lastIngestionTime": info.last_write_ms,
-        "arn": f"arn:aws:logs:{namespace.region}:{namespace.account}:log-group:{group}:log-stream:{info.name}",
+        "arn": f"{group_arn(namespace, group)}:log-stream:{info.name}",
         "storedBytes": info.bytes,
+        "uploadSequenceToken": SEQUENCE,
     }
+    if info.bytes:
+        shape |= {"lastEventTimestamp": info.last_write_ms, "lastIngestionTime": info.last_write_ms}
+    return shape
 
 
 def _window(token: str | None, from_head: bool, count: int, limit: int) -> tuple[int, int]:

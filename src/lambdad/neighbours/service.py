@@ -1,4 +1,4 @@
-"""Which neighbour a request is for, and its answer: CloudWatch Logs by `X-Amz-Target`, STS by its form.
+"""Which neighbour a request is for, and its answer: CloudWatch Logs by `X-Amz-Target`, STS and IAM by their forms.
 
 All of them are POST / on the node's own port; the Lambda API has no such path.
 """
@@ -8,29 +8,29 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
 from lambdad.neighbours.json_protocol import Input, JsonError, answer, failure
-from lambdad.neighbours.logs import LogsOperations
+from lambdad.neighbours.live_tail import LiveTail
+from lambdad.neighbours.log_changes import LogsChangeOperations
+from lambdad.neighbours.logs import LogsReadOperations
+from lambdad.neighbours.query_protocol import ACTIONS, Identified, answer_form, form_error, read_form
 from lambdad.telemetry.log import Logger
-from lambdad.telemetry.log_store import LogStore
+from lambdad.telemetry.log_groups import LogGroups
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
 
 LOGS_TARGET = "Logs_20140328."
-FORM_MAX = 64 * 1024
+_EVENT_STREAM = "application/vnd.amazon.eventstream"
 
 
 class Doorkeeper(Protocol):
     """Who calls, and whether they may. Every method raises `ApiError`."""
 
     def identify(self, request: Request) -> Identified:
-        """Of STS: everybody may know who they are."""
+        """Of STS and IAM: everybody may know who they are."""
         ...
 
     def admit_logs(self, request: Request, operation: str) -> Namespace:
@@ -38,22 +38,22 @@ class Doorkeeper(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """account: 12 digits. user_id: as STS shows it."""
-
-    account: str
-    arn: str
-    user_id: str
-
-
 class Neighbours:
-    """The neighbours of one node."""
+    """The neighbours of one node. clock: epoch seconds."""
 
     def __init__(
-        self, logs: LogStore, doorkeeper: Doorkeeper, spawn: Callable[[Coroutine[Any, Any, None]], None], log: Logger
+        self,
+        logs: LogGroups,
+        doorkeeper: Doorkeeper,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        log: Logger,
+        clock: Callable[[], float],
     ) -> None:
-        self._logs = LogsOperations(logs)
+        self._logs = {
+            **LogsReadOperations(logs, clock).operations,
+            **LogsChangeOperations(logs, clock).operations,
+        }
+        self._live_tail = LiveTail(logs, clock)
         self._doorkeeper = doorkeeper
         self._spawn = spawn
         self._log = log
@@ -66,24 +66,19 @@ class Neighbours:
         if target.startswith(LOGS_TARGET):
             self._spawn(self._serve_logs(target.removeprefix(LOGS_TARGET), request, responder))
             return True
-        if _action(request) == "GetCallerIdentity":
-            try:
-                responder.send(_caller_identity(self._doorkeeper.identify(request)))
-            except ApiError as error:
-                responder.send(_form_error(error))
-            return True
-        return False
+        form = read_form(request)
+        if form.get("Action") not in ACTIONS:
+            return False
+        try:
+            responder.send(answer_form(form, self._doorkeeper.identify(request)))
+        except ApiError as error:
+            responder.send(form_error(error.code, error.message, error.status))
+        return True
 
     async def _serve_logs(self, name: str, request: Request, responder: Responder) -> None:
         request_id = str(uuid.uuid4())
         try:
-            operation = self._logs.operations.get(name)
-            if operation is None:
-                text = f"lambdad has no {name[:64]}: the logs of functions can be read, not written."
-                raise JsonError("InvalidOperationException", text)
-            namespace = self._doorkeeper.admit_logs(request, name)
-            shape = await asyncio.to_thread(operation, namespace, Input(request.body))
-            response = answer(shape, request_id)
+            response = await self._answer_logs(name, request, request_id)
         except JsonError as error:
             response = failure(error, request_id)
         except ApiError as error:
@@ -91,38 +86,18 @@ class Neighbours:
             response.status = error.status
         except Exception as error:
             self._log.exception("request.failed", error, request_id=request_id, operation=name[:64])
-            response = failure(JsonError("ServiceUnavailableException", "The logs cannot be read now."), request_id)
+            text = "The logs cannot be read or written now; the log of lambdad tells more."
+            response = failure(JsonError("ServiceUnavailableException", text), request_id)
             response.status = 500
         responder.send(response)
 
-
-def _action(request: Request) -> str:
-    """The `Action` of the query protocol; empty if the body is no such form."""
-    is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    if not is_form or len(request.body) > FORM_MAX:
-        return ""
-    try:
-        return parse_qs(request.body.decode("ascii"), max_num_fields=64).get("Action", [""])[0]
-    except ValueError:
-        return ""
-
-
-def _caller_identity(caller: Identified) -> Response:
-    arn, user_id, account = (escape(text) for text in (caller.arn, caller.user_id, caller.account))
-    text = (
-        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-        f"<Arn>{arn}</Arn><UserId>{user_id}</UserId><Account>{account}</Account>"
-        f"</GetCallerIdentityResult><ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata>"
-        "</GetCallerIdentityResponse>"
-    )
-    return Response(200, [("Content-Type", "text/xml")], text.encode())
-
-
-def _form_error(error: ApiError) -> Response:
-    """An error in the form of AWS's query protocol."""
-    text = (
-        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>'
-        f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
-        f"<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
-    )
-    return Response(error.status, [("Content-Type", "text/xml")], text.encode())
+    async def _answer_logs(self, name: str, request: Request, request_id: str) -> Response:
+        namespace = self._doorkeeper.admit_logs(request, name)
+        if name == "StartLiveTail":
+            stream = await self._live_tail.start(namespace, Input(request.body))
+            return Response(200, [("Content-Type", _EVENT_STREAM), ("x-amzn-RequestId", request_id)], stream=stream)
+        operation = self._logs.get(name)
+        if operation is None:
+            known = ", ".join([*self._logs, "StartLiveTail"])
+            raise JsonError("InvalidOperationException", f"lambdad has no {name[:64]} of CloudWatch Logs, but {known}.")
+        return answer(await asyncio.to_thread(operation, namespace, Input(request.body)), request_id)

@@ -55,6 +55,7 @@ from lambdad.store.s3 import S3Packages, S3Settings
 from lambdad.telemetry.concurrency_metrics import ConcurrencyMetrics
 from lambdad.telemetry.event_metrics import EventMetrics
 from lambdad.telemetry.log import Logger
+from lambdad.telemetry.log_groups import CLIENT_LIMITS, LogGroups
 from lambdad.telemetry.log_store import LogStore
 from lambdad.telemetry.metrics import Metrics
 from lambdad.wire.http import Request
@@ -195,7 +196,7 @@ class _Node:
             operations,
             pages,
             gate=gate,
-            neighbours=Neighbours(LogStore(paths.logs), GateOfNeighbours(gate), tasks.spawn, log),
+            neighbours=Neighbours(_log_groups(paths), GateOfNeighbours(gate), tasks.spawn, log, self._clock.time),
             spawn=tasks.spawn,
             log=log,
         )
@@ -286,6 +287,10 @@ def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -
         return operation
 
     return {name: adapt(handler) for name, handler in handlers.items()}
+
+
+def _log_groups(paths: Paths) -> LogGroups:
+    return LogGroups(LogStore(paths.logs), LogStore(paths.client_logs, CLIENT_LIMITS), paths.log_groups)
 
 
 def _limits(config: Config) -> Limits:

@@ -11,7 +11,7 @@ from lambdad.identity.keys import KeyFile
 from lambdad.model.arn import LATEST, Namespace
 from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError
-from lambdad.neighbours.service import Identified
+from lambdad.neighbours.query_protocol import Identified
 from lambdad.node.config import LOOPBACK, Config
 from lambdad.node.paths import Paths
 from lambdad.store.catalogue import Catalogue

@@ -69,6 +69,16 @@ class Paths:
         return self.root / "logs"
 
     @property
+    def log_groups(self) -> Path:
+        """What clients have said of log groups: the API writes, the worker reads how long logs are kept."""
+        return self.state / "log-groups"
+
+    @property
+    def client_logs(self) -> Path:
+        """What clients have put into log groups."""
+        return self.state / "client-logs"
+
+    @property
     def worker(self) -> Path:
         return self.root / "worker"
 

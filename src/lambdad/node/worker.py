@@ -28,6 +28,7 @@ from lambdad.sandbox.interface import SandboxDriver
 from lambdad.sandbox.native import NativeDriver
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.telemetry.log import Logger
+from lambdad.telemetry.log_groups import read_floor
 from lambdad.telemetry.log_store import LogStore
 from lambdad.worker.interface import WorkerInfo
 from lambdad.worker.server import WorkerConnection
@@ -68,7 +69,8 @@ async def _serve(
     log: Logger,
     ready: Callable[[], None],
 ) -> None:
-    logs = LogStore(paths.logs)
+    clock = SystemClock()
+    logs = LogStore(paths.logs, floor=lambda group: read_floor(paths.log_groups, group, int(clock.time() * 1000)))
     images = WorkerImages(paths, SystemClock()) if os.geteuid() == 0 else None
     if images is not None:
         await images.open()

@@ -13,7 +13,7 @@ import heapq
 import os
 import shutil
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -84,7 +84,7 @@ class LogWriter:
         data = bytes(self._buffer)
         self._buffer.clear()
         try:
-            self._write(data)
+            self.write(data)
         except OSError:
             self._dropped[0] += data.count(b"\n")
             self._dropped[1] += len(data)
@@ -119,7 +119,8 @@ class LogWriter:
         if text is not None:
             self._buffer += encode_record(now_ms, text)
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Encoded records, past the buffer. Raises OSError."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             descriptor = os.open(self._path, flags, 0o644)
@@ -141,10 +142,17 @@ class LogWriter:
 
 
 class LogStore:
-    """The logs below one directory."""
+    """The logs below one directory.
 
-    def __init__(self, directory: Path, limits: LogLimits | None = None) -> None:
+    floor: before which time, in milliseconds, the log of a group may be removed, by the path of the group's folder
+    below the directory; asked when a group is looked through.
+    """
+
+    def __init__(
+        self, directory: Path, limits: LogLimits | None = None, floor: Callable[[Path], int] | None = None
+    ) -> None:
         self._directory = directory
+        self._floor = floor
         self._limits = limits if limits is not None else LogLimits()
         self._open: dict[LogWriter, None] = {}
 
@@ -177,12 +185,16 @@ class LogStore:
         self._open.pop(writer, None)
 
     def trim(self, folder: Path) -> None:
-        """Remove the files of a group that were written to the longest ago, until the group is within its bounds."""
+        """Remove the files of a group that have expired, and then those that were written to the longest ago, until the
+        group is within its bounds.
+        """
         files = sorted(list_files(folder), key=lambda file: file.modified_ns)
+        floor_ns = 0 if self._floor is None else self._floor(folder.relative_to(self._directory)) * 1_000_000
         size = sum(file.size for file in files)
         count = len(files)
         for file in files:
-            if size <= self._limits.group_bytes and count <= self._limits.group_files:
+            is_within = size <= self._limits.group_bytes and count <= self._limits.group_files
+            if is_within and file.modified_ns >= floor_ns:
                 return
             with contextlib.suppress(OSError):
                 file.path.unlink()
@@ -207,6 +219,17 @@ class LogStore:
             times[name] = max(times.get(name, 0), file.modified_ns // 1_000_000)
         found = [StreamInfo(name, size, times[name]) for name, size in sizes.items()]
         return sorted(found, key=lambda info: (-info.last_write_ms, info.name))
+
+    def put(self, namespace: Namespace, group: str, stream: str, records: Iterable[tuple[int, bytes]]) -> None:
+        """Records of a stream, at once and whatever their rate; none of them make an empty stream. Raises OSError."""
+        path = self._folder(namespace, group) / f"{encode_name(stream)}{CURRENT}"
+        writer = LogWriter(self, path, self._limits, LogFormatter())
+        writer.write(b"".join(encode_record(moment, message) for moment, message in records))
+
+    def delete_stream(self, namespace: Namespace, group: str, stream: str) -> None:
+        """Remove a stream's files; nothing happens if there are none."""
+        for suffix in (CURRENT, PREVIOUS):
+            (self._folder(namespace, group) / f"{encode_name(stream)}{suffix}").unlink(missing_ok=True)
 
     def delete(self, namespace: Namespace, group: str) -> None:
         """Remove a group's logs; nothing happens if there are none."""
@@ -233,6 +256,12 @@ class LogStore:
             key=lambda numbered: (numbered[1].timestamp_ms, numbered[0]),
         )
         return [record for _, record in reversed(newest)]
+
+    def news(
+        self, namespace: Namespace, group: str, positions: dict[tuple[int, int], int], since_ms: int
+    ) -> list[LogRecord]:
+        """What came since the last look, stream by stream. positions: bytes seen of each file; brought up to date."""
+        return new_records(self._folder(namespace, group), positions, since_ms)
 
     async def follow(
         self, namespace: Namespace, group: str, *, since_ms: int, wait: Callable[[], Awaitable[None]]

@@ -10,7 +10,8 @@ import pytest
 
 from lambdad.model.arn import Namespace
 from lambdad.neighbours.json_protocol import Input, JsonError
-from lambdad.neighbours.logs import LogsOperations
+from lambdad.neighbours.logs import LogsReadOperations
+from lambdad.telemetry.log_groups import LogGroups
 from lambdad.telemetry.log_store import LogStore
 
 SPACE = Namespace("000000000000", "us-east-1")
@@ -19,8 +20,9 @@ GROUP = "/aws/lambda/f"
 
 class Logs:
     def __init__(self, directory: Path) -> None:
-        self.store = LogStore(directory)
-        self.operations = LogsOperations(self.store).operations
+        self.store = LogStore(directory / "functions")
+        groups = LogGroups(self.store, LogStore(directory / "clients"), directory / "records")
+        self.operations = LogsReadOperations(groups, lambda: 10.0).operations
 
     def write(self, stream: str, *records: tuple[int, str]) -> None:
         writer = self.store.open(SPACE, GROUP, stream)

@@ -10,6 +10,7 @@ from typing import Any
 from lambdad.neighbours.service import Neighbours
 from lambdad.node.gate import GateOfNeighbours
 from lambdad.telemetry.log import silent
+from lambdad.telemetry.log_groups import LogGroups
 from lambdad.telemetry.log_store import LogStore
 from lambdad.testing.gates import open_gate
 from lambdad.wire.http import Request, Response
@@ -33,7 +34,8 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 def ask(directory: Path, headers: dict[str, str], body: bytes, path: str = "/") -> Response | None:
     answer = Answer()
-    neighbours = Neighbours(LogStore(directory), GateOfNeighbours(open_gate()), run, silent())
+    logs = LogGroups(LogStore(directory / "functions"), LogStore(directory / "clients"), directory / "records")
+    neighbours = Neighbours(logs, GateOfNeighbours(open_gate()), run, silent(), lambda: 1.0)
     served = neighbours.serve(Request("POST", path, "", headers, body), answer)
     assert served is (answer.response is not None)
     return answer.response
@@ -49,10 +51,17 @@ def test_logs_are_chosen_by_the_target(tmp_path: Path) -> None:
     response = ask(tmp_path, {"x-amz-target": "Logs_20140328.DescribeLogGroups"}, b"{}")
     assert response is not None
     assert (response.status, response.body) == (200, b'{"logGroups":[]}')
-    refused = ask(tmp_path, {"x-amz-target": "Logs_20140328.PutLogEvents"}, b"{}")
+    refused = ask(tmp_path, {"x-amz-target": "Logs_20140328.StartQuery"}, b"{}")
     assert refused is not None
     assert refused.status == 400
-    assert b"can be read, not written" in refused.body
+    assert b"lambdad has no StartQuery of CloudWatch Logs, but DescribeLogGroups, " in refused.body
+
+
+def test_a_live_tail_of_no_group_is_an_error_before_it_is_a_stream(tmp_path: Path) -> None:
+    refused = ask(tmp_path, {"x-amz-target": "Logs_20140328.StartLiveTail"}, b'{"logGroupIdentifiers": ["x"]}')
+    assert refused is not None
+    assert (refused.status, refused.stream) == (400, None)
+    assert b"ResourceNotFoundException" in refused.body
 
 
 def test_everything_else_is_left_to_the_lambda_api(tmp_path: Path) -> None:
