@@ -19,6 +19,7 @@ from bench.figures import Measurement
 from bench.idle_memory import measure_memory
 from bench.images.blocks import measure_image_blocks
 from bench.images.check import measure_image_checks
+from bench.images.corpus import missing_for_images
 from bench.images.imports import measure_image_imports
 from bench.images.sharing import measure_image_sharing
 from bench.images.starts import measure_image_starts
@@ -70,6 +71,9 @@ def _measure(names: list[str], effort: Effort, folder: Path) -> list[Measurement
     machine = report.describe_machine()
     measured: list[Measurement] = []
     for name in names:
+        if name in IMAGES and (missing := missing_for_images()):
+            print(f"skipped: {report.TITLES[name]}: {missing}", flush=True)
+            continue
         print(f"measuring: {report.TITLES[name]} ...", flush=True)
         with tempfile.TemporaryDirectory(prefix="lambdad-bench-") as temporary:
             measurement = BENCHMARKS[name](Setup(Path(temporary), effort))

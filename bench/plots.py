@@ -1,4 +1,4 @@
-"""Two pictures of the results, SVG and PNG: where a cold start's time goes, and latency by percentile."""
+"""Pictures of the results, SVG and PNG: where a cold start's time goes, and latency by percentile."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bench.cold import PHASES, WAYS
 from bench.figures import percentile
+from bench.images.plots import draw_sharing, draw_starts
 
 _PERCENTILES = [*range(1, 100), 99.5, 99.9]
 _COLOURS = ("#8d99ae", "#2a6f97", "#61a5c2", "#e09f3e", "#9e2a2b")
@@ -24,6 +25,10 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
                 written += _save(_draw_phases(document["samples"]), folder / "cold-start")
             case "warm":
                 written += _save(_draw_latency(document["samples"]), folder / "latency")
+            case "image-sharing":
+                written += _save(draw_sharing(document["samples"]), folder / "image-sharing")
+            case "image-starts":
+                written += _save(draw_starts(document["samples"]), folder / "image-starts")
             case _:
                 continue
     return written

@@ -30,8 +30,11 @@ from bench.images.recipes import IMAGES, LARGE, chain
 from lambdad.testing.local_node import free_port
 from lambdad.testing.waiting import wait_until
 
-PROGRAMS = ("mmdebstrap", "unshare", "docker-registry", "tar")
-"""What building the corpus needs besides root."""
+_PROGRAMS = (
+    "mmdebstrap", "unshare", "tar", "docker-registry", "skopeo", "umoci", "mke2fs", "mkfs.erofs", "e2fsck",
+    "fsck.erofs", "taskset",
+)  # fmt: skip
+"""What the corpus and its measurements need besides root and FUSE."""
 _OPAQUE = "trusted.overlay.opaque"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -47,6 +50,17 @@ class Corpus:
     registry: str
     references: dict[str, str]
     layers: Layers
+
+
+def missing_for_images() -> str:
+    """Why images cannot be measured here; empty if they can."""
+    if os.geteuid() != 0:
+        return "building images and mounting them needs root"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "no /dev/fuse: load the module fuse"
+    search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [name for name in _PROGRAMS if shutil.which(name, path=search) is None]
+    return f"not installed: {' '.join(missing)}" if missing else ""
 
 
 @contextlib.contextmanager
@@ -276,9 +290,9 @@ def _is_opaque(path: Path) -> bool:
 
 
 def main() -> int:
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    missing = missing_for_images()
     if missing:
-        print(f"not installed: {' '.join(missing)}", file=sys.stderr)
+        print(missing, file=sys.stderr)
         return 1
     with open_corpus() as corpus:
         for name in corpus.references:
