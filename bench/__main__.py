@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import plots, report
 from bench.burst import measure_burst
 from bench.cold import measure_cold
+from bench.fairness import measure_fairness
 from bench.figures import Measurement
 from bench.idle_memory import measure_memory
 from bench.images.blocks import measure_image_blocks
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "cold": measure_cold,
     "burst": measure_burst,
     "memory": measure_memory,
+    "fairness": measure_fairness,
     "image-starts": measure_image_starts,
     "image-imports": measure_image_imports,
     "image-blocks": measure_image_blocks,

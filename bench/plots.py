@@ -24,7 +24,11 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             case "cold":
                 written += _save(_draw_phases(document["samples"]), folder / "cold-start")
             case "warm":
-                written += _save(_draw_latency(document["samples"]), folder / "latency")
+                figure = _draw_latency(document["samples"], "Warm invoke, one client")
+                written += _save(figure, folder / "latency")
+            case "fairness" if document["samples"]:
+                figure = _draw_latency(document["samples"], "A warm function, alone and beside the flood of another")
+                written += _save(figure, folder / "fairness")
             case "image-sharing":
                 written += _save(draw_sharing(document["samples"]), folder / "image-sharing")
             case "image-starts":
@@ -52,7 +56,7 @@ def _draw_phases(samples: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def _draw_latency(samples: Mapping[str, Sequence[float]]) -> Figure:
+def _draw_latency(samples: Mapping[str, Sequence[float]], title: str) -> Figure:
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes: Any = figure.subplots()
     for (name, series), colour in zip(samples.items(), ("#8d99ae", "#2a6f97", "#e09f3e"), strict=False):
@@ -60,7 +64,7 @@ def _draw_latency(samples: Mapping[str, Sequence[float]]) -> Figure:
     axes.set_xlabel("percentile")
     axes.set_ylabel("milliseconds")
     axes.set_yscale("log")
-    axes.set_title("Warm invoke, one client", loc="left")
+    axes.set_title(title, loc="left")
     axes.legend(frameon=False)
     _plain(axes)
     return figure

@@ -18,6 +18,7 @@ TITLES = {
     "cold": "Cold start",
     "burst": "100 concurrent invokes of a function that sleeps 1 s",
     "memory": "Memory of idle Python sandboxes",
+    "fairness": "One function beside the flood of another",
     "image-starts": "First start of a function on a gigabyte of scientific Python",
     "image-imports": "`import boto3, numpy, requests` from an image with prefetch",
     "image-blocks": "Making images, reading blocks",

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lambdad.model.arn import Namespace
-from lambdad.placement.counting import ACCOUNT_TOO_FAST, RESERVATION_TOO_FAST, AccountCount, FunctionCount, Limits
+from lambdad.placement.counting import AccountCount, FunctionCount, Limits
 from lambdad.placement.pool import Demand, Function, HeldDemand
-
-_RATES = (ACCOUNT_TOO_FAST, RESERVATION_TOO_FAST)
-"""Reasons that waiting does not cure: whoever is too fast is not served in a burst a moment later."""
 
 Account = AccountCount[HeldDemand]
 
@@ -60,10 +57,13 @@ class Ledger:
                 function.reserve(amount, self.limits.request_rate)
                 self.forget(function)
 
-    def may_hold(self, function: Function, demand: Demand, reason: str) -> bool:
-        """Whether a request that finds no room for this reason may wait for some."""
+    def may_hold(self, function: Function, demand: Demand) -> bool:
+        """Whether a request that finds no room may wait for some.
+
+        Those that are too fast wait, too: whoever comes again as soon as it is refused is slowed down by it.
+        """
         limits = self.limits
-        if demand.is_event or reason in _RATES or function.reserved == 0:
+        if demand.is_event or function.reserved == 0:
             return False
         return limits.patience > 0 and len(function.held) < limits.held_max
 

@@ -36,6 +36,8 @@ from lambdad.placement.pool import (
 )
 from lambdad.placement.provisioned import Plan, Provision
 
+EXPIRED_AT_ONCE = 4
+"""Requests of one function that one `tick` throttles: a flood that is refused in one go would keep others waiting."""
 ATTEMPTS_MAX = 3
 """How often a request is placed again after its environment vanished before it saw the request."""
 
@@ -66,7 +68,7 @@ class PlacementState:
             if not isinstance(outcome, str):
                 return outcome
             reason = outcome
-        if not self.ledger.may_hold(function, demand, reason):
+        if not self.ledger.may_hold(function, demand):
             self._tidy(pool)
             raise throttled(reason)
         self._wake_at(self.ledger.hold(function, demand, reason, now))
@@ -316,7 +318,9 @@ class PlacementState:
 
     def _expire(self, function: Function, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        while function.held and function.held[0].deadline <= now:
+        for _ in range(EXPIRED_AT_ONCE):
+            if not function.held or function.held[0].deadline > now:
+                break
             held = function.held[0]
             pool = self._pool(held.demand.spec)
             outcome = self._admit(pool, held.demand, now)

@@ -10,7 +10,7 @@ from lambdad.placement.counting import Limits
 from lambdad.placement.ledger import Ledger, function_key
 from lambdad.placement.pool import Assign, Effect, Reject
 from lambdad.placement.provisioned import Plan
-from lambdad.placement.state import PlacementState
+from lambdad.placement.state import EXPIRED_AT_ONCE, PlacementState
 from lambdad.testing.specs import HERE, make_spec
 
 PATIENCE = 0.05
@@ -102,3 +102,31 @@ def test_a_ledger_forgets_functions_of_which_nothing_is_left() -> None:
     ledger.reserve({})
     assert list(ledger.functions()) == []
     ledger.validate()
+
+
+def test_whoever_is_too_fast_waits_as_well_and_is_served_when_the_rate_allows_it() -> None:
+    state = placement(10, patience=PATIENCE, request_rate=10)
+    state.configure(Plan(reservations={(HERE, "f"): 2}), 0.0)
+    name = start_of(state.submit(Request(), 0.0))
+    state.started(name, 0.0)
+    state.settled(name, 0.0)
+    for _ in range(19):
+        state.submit(Request(), 0.0)
+        state.settled(name, 0.0)
+    late = Request()
+    assert state.submit(late, 0.0) == []
+    [assign] = state.tick(PATIENCE)
+    assert isinstance(assign, Assign)
+    assert assign.demand is late
+    state.validate()
+
+
+def test_a_flood_is_throttled_in_small_bites() -> None:
+    state = placement(1, patience=PATIENCE, held_max=100)
+    state.started(start_of(state.submit(Request(), 0.0)), 0.0)
+    for _ in range(EXPIRED_AT_ONCE + 1):
+        state.submit(Request(), 0.0)
+    assert len(state.tick(1.0)) == EXPIRED_AT_ONCE
+    assert state.alarm is not None
+    assert len(state.tick(1.0)) == 1
+    assert state.alarm is None
