@@ -169,6 +169,11 @@ class Cgroup:
             raise
         return fds
 
+    def adopt(self, pid: int) -> None:
+        """Move a process into it. Raises OSError, and then it may be in a part of it."""
+        for path in self.paths:
+            _write_file(f"{path}/cgroup.procs", str(pid))
+
     def limit(self, *, memory_bytes: int, pids: int) -> None:
         """Set the hard limits; memory is without swap where the kernel can tell them apart."""
         if self._versions.get(MEMORY) == 1:

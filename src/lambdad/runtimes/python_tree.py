@@ -63,7 +63,8 @@ def _parts(minor: str, soabi: str) -> Sequence[_Part]:
     names = CLIENT_DISTRIBUTIONS + (SDK_DISTRIBUTIONS if release >= SDK_MINIMUM else ())
     parts = [part for name in names for part in _distribution_parts(name, soabi)]
     ours = resources.files("lambdad.runtimes.python")
-    for name, file in (("bootstrap.py", "entry.py"), ("runtime_client.py", "runtime_client.py")):
+    files = {"bootstrap.py": "entry.py", "runtime_client.py": "runtime_client.py", "lambdad_snapshot.py": "snapshot.py"}
+    for name, file in files.items():
         source = Path(str(ours.joinpath(file)))
         parts.append(_Part(name, source, hashlib.sha256(source.read_bytes()).hexdigest()))
     return sorted(parts, key=lambda part: part.name)

@@ -58,6 +58,7 @@ class Cell:
         self._runtime_pidfd = -1
         self._started: asyncio.Future[None] | None = None
         self._is_going = False
+        self._stays = False
         self.is_killed = False
         self._is_handed_over = False
         self._attempts = 0
@@ -94,8 +95,12 @@ class Cell:
         """To a runtime process that was captured. Raises OSError."""
         self._launch.send(orders, fds)
 
-    def start(self, orders: bytes, fds: Sequence[int]) -> asyncio.Future[None]:
-        """Send the runtime process on its way. Fails with StartError or SandboxError."""
+    def start(self, orders: bytes, fds: Sequence[int], *, stays: bool = False) -> asyncio.Future[None]:
+        """Send the runtime process on its way. Fails with StartError or SandboxError.
+
+        stays: it will be forked from, so that more will be said.
+        """
+        self._stays = stays
         self._started = self._loop.create_future()
         try:
             self._launch.send(orders, fds)
@@ -141,6 +146,11 @@ class Cell:
                 self.group.thaw()
         else:
             self._tell_init(b"continue")
+
+    def let_run(self) -> None:
+        """Thaw it and lift its CPU quota, for what is to die soon."""
+        if not self.is_killed:
+            self.group.let_run()
 
     def usage(self) -> Usage:
         """What it used, as far as this host counts."""
@@ -233,8 +243,8 @@ class Cell:
             kind, _, text = rest.decode(errors="replace").partition(" ")
             error = SandboxError(f"starting a cell failed: {text}") if kind == "-" else StartError(kind, text)
             refuse(self._started, error)
-        elif self._is_going and (not data or self._users >= 0):
-            # The program runs, or, where more is to be said, it is about to.
+        elif self._is_going and (not data or self._stays):
+            # The program runs; or it is about to, and keeps this socket.
             self._started.set_result(None)
         elif not data:
             how = self.exited.result().describe() if self.exited.done() else "reason unknown"

@@ -40,8 +40,11 @@ class Mounter:
                 owner = (int(request["owner"][0]), int(request["owner"][1]))
                 self._stores[request["volume"]] = self._create(request["volume"], request["size_mb"], owner, request)
                 return {}, []
+            case "capture":
+                return {"has_files": self._templates.capture(request["volume"], self._store(request["volume"]))}, []
             case "drop":
                 store = self._stores.pop(request["volume"], None)
+                self._templates.forget(request["volume"])
                 if store is not None:
                     store.close()
                 return {}, []
@@ -60,7 +63,15 @@ class Mounter:
     def _create(self, number: int, size_mb: int, owner: tuple[int, int], request: dict[str, Any]) -> Store:
         if request["in_memory"]:
             return MemoryStore(self._own / str(number), size_mb, owner)
+        if request["like"] is not None:
+            return self._templates.create_like(request["like"])
         return self._templates.create(size_mb, owner)
+
+    def _store(self, number: int) -> Store:
+        store = self._stores.get(number)
+        if store is None:
+            raise ValueError("the volume went away with an earlier mounter")
+        return store
 
     def _mount(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """The root, if there is one, then each of `mounts`, then the volume for /tmp."""
@@ -77,10 +88,7 @@ class Mounter:
                 scratch = self._own / "scratch"
                 scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
                 fds.insert(0, mounts.root_with_mount_points(request["root"], directories, files, str(scratch)))
-            store = self._stores.get(request["volume"])
-            if store is None:
-                raise ValueError("the volume went away with an earlier mounter")
-            fds.append(store.mount())
+            fds.append(self._store(request["volume"]).mount())
         except (OSError, ValueError):
             for fd in fds:
                 os.close(fd)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, assert_never
@@ -41,6 +42,7 @@ class MounterClient:
         self._identity = identity
         self._slots = slots
         self._free_slots: list[int] = []
+        self._slot_users: Counter[int] = Counter()
         self._next_slot = 0
         self._volumes: dict[int, NativeVolume] = {}
         self._next_number = 0
@@ -62,16 +64,29 @@ class MounterClient:
 
     async def create(self, size_mb: int) -> NativeVolume:
         """A volume with ids of its own. Raises SandboxError."""
-        slot = self._take_slot()
+        return await self._create(self._take_slot(), size_mb, None)
+
+    async def create_like(self, original: NativeVolume, *, with_files: bool) -> NativeVolume:
+        """A volume with the ids of another one, which was captured, and with its files. Raises SandboxError."""
+        return await self._create(original.slot, original.size_mb, original.number if with_files else None)
+
+    async def capture(self, volume: NativeVolume) -> bool:
+        """Keep what is in it now for `create_like`, for as long as it is open; False if it is empty."""
+        answer, _ = await self._ask({"do": "capture", "volume": volume.number})
+        return bool(answer["has_files"])
+
+    async def _create(self, slot: int, size_mb: int, like: int | None) -> NativeVolume:
         self._next_number += 1
         volume = NativeVolume(self, self._next_number, slot, size_mb)
         self._volumes[volume.number] = volume
+        self._slot_users[slot] += 1
         request = {
             "do": "create",
             "volume": volume.number,
             "size_mb": size_mb,
             "owner": self._identity.owner(slot),
             "in_memory": self.keeps_in_memory,
+            "like": like,
         }
         try:
             await self._ask(request)
@@ -87,7 +102,10 @@ class MounterClient:
         if self._requests is not None:
             with contextlib.suppress(ConnectionError):  # a mounter that has ended took its volumes along
                 await self._requests.send({"do": "drop", "volume": volume.number})
-        self._free_slots.append(volume.slot)
+        self._slot_users[volume.slot] -= 1
+        if not self._slot_users[volume.slot]:
+            del self._slot_users[volume.slot]
+            self._free_slots.append(volume.slot)
 
     async def mount(self, spec: SandboxSpec, volume: NativeVolume) -> tuple[list[bool], list[int]]:
         """The root if `spec` brings one, each of its mounts, and the volume, as descriptors that the caller closes.

@@ -8,7 +8,6 @@ below a user namespace, with what the host allows; `weaknesses` says what is mis
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -16,25 +15,27 @@ import hashlib
 import logging
 import marshal
 import os
-import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 from lambdad.linux import cgroup
-from lambdad.linux.seccomp import ARCHITECTURES
+from lambdad.linux.seccomp import ARCHITECTURES, Architecture
 from lambdad.sandbox import hostroot, recovery
-from lambdad.sandbox.cell import Cell
+from lambdad.sandbox.berth import Berth
+from lambdad.sandbox.cell import Cell, Connect
 from lambdad.sandbox.firewall import Allowed
 from lambdad.sandbox.identity import GROUP, SLOTS, USER, Identity, RootIdentity, UserIdentity
-from lambdad.sandbox.interface import RUNTIME_API_ADDRESS, ExitStatus, SandboxError, Usage, Volume
+from lambdad.sandbox.interface import RUNTIME_API_ADDRESS, SandboxError, Volume
 from lambdad.sandbox.mounter_client import MounterClient, NativeVolume
+from lambdad.sandbox.native_sandbox import NativeSandbox
 from lambdad.sandbox.network import Router
 from lambdad.sandbox.pool import CellPool, Launcher
-from lambdad.sandbox.seccomp_profile import function_filter
-from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Fork, SandboxSpec, ZygoteSpec
-from lambdad.sandbox.weaknesses import describe_weaknesses
+from lambdad.sandbox.seccomp_profile import function_filter, snapshot_filter
+from lambdad.sandbox.snapshot import NativeSnapshot
+from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Fork, Restore, SandboxSpec, ZygoteSpec
+from lambdad.sandbox.weaknesses import describe_weaknesses, explain_no_snapshots
 
 _log = logging.getLogger(__name__)
 
@@ -47,56 +48,12 @@ RUNTIME_API_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
 _SECCOMP = Path("/proc/sys/kernel/seccomp/actions_avail")
 
 
-class NativeSandbox:
-    """A started cell."""
-
-    def __init__(self, sandbox_id: str, cell: Cell, output: int) -> None:
-        self.id = sandbox_id
-        self.listener: socket.socket = cell.hand_over()
-        self.output = output
-        self.exited: asyncio.Future[ExitStatus] = cell.exited
-        self._cell = cell
-        self._is_destroyed = False
-        self._last = Usage(0, 0, 0, 0)
-
-    def freeze(self) -> None:
-        self._cell.freeze()
-
-    def thaw(self) -> None:
-        self._cell.thaw()
-
-    def limit_cpu(self, cpus: float) -> None:
-        if not self._cell.is_killed:
-            with contextlib.suppress(FileNotFoundError):
-                self._cell.group.limit_cpu(cpus)
-
-    def signal(self, number: int) -> None:
-        self._cell.signal(number)
-
-    def usage(self) -> Usage:
-        if not self._cell.is_killed:
-            self._last = self._cell.usage()
-        return self._last
-
-    def reset_peak(self) -> None:
-        if not self._cell.is_killed:
-            self._cell.group.reset_peak()
-
-    async def destroy(self) -> None:
-        if not self._is_destroyed:
-            self._is_destroyed = True
-            self.usage()
-            self.listener.close()
-            os.close(self.output)
-            self._cell.kill()
-        await asyncio.shield(self._cell.removed)
-
-
 class NativeDriver:
     """Implements `SandboxDriver`. state_dir: a directory that no other driver uses; everything it makes has its name.
 
     prepared: cells that are kept ready for each zygote, and as many for programs.
     egress: the network of all its sandboxes. allowed: private destinations that `internet` lets through.
+    snapshots: whether processes may be forked from once they ran a function's code.
     """
 
     def __init__(
@@ -107,8 +64,10 @@ class NativeDriver:
         prepared: int = 2,
         egress: str = "none",
         allowed: Sequence[Allowed] = (),
+        snapshots: bool = True,
     ) -> None:
         self.weaknesses: tuple[str, ...] = ()
+        self.why_no_snapshots = "the driver is not open"
         self._state_dir = state_dir.absolute()
         self._zygotes = {zygote.name: zygote for zygote in zygotes}
         self._prepared = prepared
@@ -119,6 +78,8 @@ class NativeDriver:
         self._tree = cgroup.CgroupTree.find(tree_name(self._state_dir))
         self._mounter = MounterClient(self._state_dir, self._identity, SLOTS)
         self._program = b""
+        self._with_snapshots = snapshots
+        self._snapshots: dict[str, NativeSnapshot] = {}
         self._last_number = 0
         self._cells: set[Cell] = set()
         self._sandboxes: set[NativeSandbox] = set()
@@ -162,6 +123,27 @@ class NativeDriver:
     async def launch(self, sandbox_id: str, spec: SandboxSpec, volume: Volume) -> NativeSandbox:
         if not isinstance(volume, NativeVolume):
             raise SandboxError("the volume is one of another driver")
+        if isinstance(spec.start, Restore):
+            snapshot = self._snapshots.get(spec.start.snapshot)
+            if snapshot is None:
+                raise SandboxError(f"there is no snapshot named {spec.start.snapshot}")
+            return await snapshot.fork(sandbox_id, spec, volume)
+        sandbox, _ = await self._launch(sandbox_id, spec, volume)
+        return sandbox
+
+    async def launch_snapshot(self, name: str, spec: SandboxSpec, volume: Volume) -> NativeSnapshot:
+        if self.why_no_snapshots:
+            raise SandboxError(f"there are no snapshots: {self.why_no_snapshots}")
+        if not isinstance(volume, NativeVolume) or name in self._snapshots:
+            raise SandboxError(f"the volume is one of another driver, or there is a snapshot {name} already")
+        sandbox, cell = await self._launch(name, dataclasses.replace(spec, forks=True), volume)
+        make = functools.partial(self._make_berth, cell)
+        snapshot = NativeSnapshot(name, sandbox, cell, volume, self._mounter, make, self._program, self._prepared)
+        self._snapshots[name] = snapshot
+        cell.removed.add_done_callback(lambda _: self._snapshots.pop(name, None))
+        return snapshot
+
+    async def _launch(self, sandbox_id: str, spec: SandboxSpec, volume: NativeVolume) -> tuple[NativeSandbox, Cell]:
         pool = self._pool_for(spec)
         cell = await pool.take()
         try:
@@ -175,11 +157,13 @@ class NativeDriver:
         sandbox = NativeSandbox(sandbox_id, cell, output)
         self._sandboxes.add(sandbox)
         cell.removed.add_done_callback(lambda _: self._sandboxes.discard(sandbox))
-        return sandbox
+        return sandbox, cell
 
     async def close(self) -> None:
         for pool in self._pools.values():
             pool.close()
+        for snapshot in self._snapshots.values():
+            snapshot.end()
         cells = list(self._cells)
         for cell in cells:
             cell.kill()
@@ -220,7 +204,7 @@ class NativeDriver:
             self._router = Router(str(self._state_dir), self._allowed)
             await self._router.open()
         (self._state_dir / "stage").mkdir(exist_ok=True)
-        self._program = _load_program()
+        self._program = _load_program(function_filter)
         self._mounter.start()
         for name in (None, *self._zygotes):
             self._launchers[name] = self._start_launcher(name)
@@ -236,6 +220,16 @@ class NativeDriver:
             has_seccomp=bool(self._program),
             shares_network=self._egress == "host",
         )
+        self.why_no_snapshots = explain_no_snapshots(
+            wanted=self._with_snapshots,
+            has_root=self._identity.launcher_maps is None,
+            missing_controllers=self._tree.missing,
+            in_memory=self._mounter.keeps_in_memory,
+            has_seccomp=bool(self._program),
+            shares_network=self._egress == "host",
+        )
+        if self.why_no_snapshots:
+            self.weaknesses += (f"SnapStart functions start as all others do: {self.why_no_snapshots}",)
         for pool in self._pools.values():
             pool.refill()
 
@@ -275,6 +269,7 @@ class NativeDriver:
             "kit": list(layout.kit),
             "layout": list(layout.steps),
             "filter": self._program,
+            "snapshot_filter": _load_program(snapshot_filter),
             "shares_network": self._egress == "host",
             "maps": self._identity.launcher_maps,
         }
@@ -288,16 +283,35 @@ class NativeDriver:
 
     def _make_cell(self, name: str | None) -> Cell:
         """Ask for a cell. Raises OSError."""
+        launcher = self._living_launcher(name)
+        cell = Cell(asyncio.get_running_loop(), self._make_group(), launcher.reader, self._connect)
+        self._follow(cell)
+        return cell
+
+    def _make_berth(self, below: Cell) -> Berth:
+        """Ask for one. Raises OSError."""
+        launcher = self._living_launcher(None)
+        berth = Berth(asyncio.get_running_loop(), self._make_group(), launcher.reader, below, self._connect)
+        self._follow(berth)
+        return berth
+
+    def _living_launcher(self, name: str | None) -> Launcher:
         if self._launchers[name].ended.done():
             _log.warning("the launcher of %s ended; starting another", name or "programs")
             self._launchers[name] = self._start_launcher(name)
+        return self._launchers[name]
+
+    def _make_group(self) -> cgroup.Cgroup:
         self._last_number += 1
-        group = self._tree.create(f"cell-{self._last_number}")
-        connect = None if self._router is None else self._router.attach
-        cell = Cell(asyncio.get_running_loop(), group, self._launchers[name].reader, connect)
+        return self._tree.create(f"cell-{self._last_number}")
+
+    @property
+    def _connect(self) -> Connect | None:
+        return None if self._router is None else self._router.attach
+
+    def _follow(self, cell: Cell) -> None:
         self._cells.add(cell)
         cell.removed.add_done_callback(lambda _: self._cells.discard(cell))
-        return cell
 
     def _pool_for(self, spec: SandboxSpec) -> CellPool:
         if spec.egress != self._egress:
@@ -307,6 +321,8 @@ class NativeDriver:
                 name = None
             case Fork(zygote):
                 name = zygote
+            case Restore():
+                raise SandboxError("what is restored takes no cell")
             case _:
                 assert_never(spec.start)
         if not self._pools:
@@ -328,7 +344,7 @@ class NativeDriver:
             os.set_blocking(output, False)
             orders = marshal.dumps(self._orders(spec, volume, directories), 2)
             async with asyncio.timeout(_START_TIMEOUT_S):
-                await asyncio.shield(cell.start(orders, [theirs, *mounts]))
+                await asyncio.shield(cell.start(orders, [theirs, *mounts], stays=spec.forks))
             # Only now: behind a small quota the walls would come up in slow motion.
             cell.group.limit_cpu(spec.cpus)
         except BaseException as error:
@@ -365,6 +381,7 @@ class NativeDriver:
             "hostname": spec.hostname,
             "files": spec.files,
             "pids": spec.pids,
+            "forks": spec.forks,
             "data": 0 if is_limited else spec.memory_bytes,
             "has_root": isinstance(spec.root, DirectoryRoot),
             "targets": [*targets, ("/tmp", True)],
@@ -379,9 +396,9 @@ def tree_name(state_dir: Path) -> str:
     return hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:16]
 
 
-def _load_program() -> bytes:
-    """The seccomp program; none where the kernel has no filters, which `weaknesses` says. Raises SandboxError."""
+def _load_program(make: Callable[[Architecture], bytes]) -> bytes:
+    """A seccomp program; none where the kernel has no filters, which `weaknesses` says. Raises SandboxError."""
     architecture = ARCHITECTURES.get(os.uname().machine)
     if architecture is None:
         raise SandboxError(f"no seccomp profile for {os.uname().machine}; x86_64 and aarch64 have one")
-    return function_filter(architecture) if _SECCOMP.exists() else b""
+    return make(architecture) if _SECCOMP.exists() else b""

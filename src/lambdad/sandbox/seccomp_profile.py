@@ -105,3 +105,21 @@ def function_policy() -> dict[str, Action]:
 def function_filter(architecture: Architecture) -> bytes:
     """The program of `function_policy`."""
     return assemble(architecture, function_policy(), _UNKNOWN)
+
+
+SNAPSHOT_NAMESPACES = (0x0002_0000, 0x0400_0000, 0x0800_0000, 0x2000_0000, 0x4000_0000)
+"""CLONE_NEWNS, NEWUTS, NEWIPC, NEWPID and NEWNET: what a fork of a snapshot process enters, one at a time."""
+
+
+def snapshot_policy() -> dict[str, Action]:
+    """That of functions, and `setns` into one namespace of those kinds: never a user or control group namespace.
+
+    It makes none, mounts nothing and changes no network; which namespaces there are to enter is `inside.berth`'s.
+    """
+    entering = tuple(((Match(1, kind),), Allow()) for kind in SNAPSHOT_NAMESPACES)
+    return {**function_policy(), "setns": Check(entering, _REFUSED)}
+
+
+def snapshot_filter(architecture: Architecture) -> bytes:
+    """The program of `snapshot_policy`. A restored fork puts `function_filter` on top; both must then allow a call."""
+    return assemble(architecture, snapshot_policy(), _UNKNOWN)

@@ -51,6 +51,16 @@ class Fork:
     zygote: str
 
 
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Start as a fork of a snapshot (see `interface.Snapshot`), with the mounts that it has.
+
+    Of the spec, its environment replaces variables of the same name, its limits hold, and everything else is ignored.
+    """
+
+    snapshot: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZygoteSpec:
     """A runtime's zygote: an interpreter with the runtime's own modules loaded and nothing of any function.
@@ -81,9 +91,10 @@ class SandboxSpec:
     environment: the whole environment of the process, nothing is added or inherited.
     memory_bytes, pids, files: hard limits. cpus: share of CPU time, 1.0 is one whole vCPU.
     egress: `none`, `internet` or `host`.
+    forks: whether this is to become a snapshot, see `SandboxDriver.launch_snapshot`.
     """
 
-    start: Exec | Fork
+    start: Exec | Fork | Restore
     root: HostRoot | DirectoryRoot = field(default_factory=HostRoot)
     mounts: tuple[Bind | Overlay, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -94,3 +105,4 @@ class SandboxSpec:
     pids: int
     files: int
     egress: str = "none"
+    forks: bool = False

@@ -7,10 +7,12 @@ devices gets tmpfs of the same size instead. Runs in the mounter's process; noth
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import subprocess
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +23,7 @@ _BLOCK = 4096
 _MODE = 0o700
 """Of /tmp itself, as on AWS."""
 _MKFS_TIMEOUT_S = 60.0
+_FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 _READY_SIZES = 3
 _READY_EACH = 2
 
@@ -46,6 +49,7 @@ class TemplateStores:
     def __init__(self, directory: Path) -> None:
         self._directory = str(directory)
         self._templates: dict[int, _Template] = {}
+        self._captured: dict[int, _Captured] = {}
         self._ready: OrderedDict[int, list[_LoopStore]] = OrderedDict()
 
     def create(self, size_mb: int, owner: tuple[int, int]) -> Store:
@@ -59,6 +63,33 @@ class TemplateStores:
             store.close()
             raise
         return store
+
+    def capture(self, number: int, store: Store) -> bool:
+        """Keep what is in `store` for `create_like(number)`; False, and nothing is kept, if it is empty.
+
+        Raises OSError. It stays in use: its file system stands still while its blocks are copied.
+        """
+        if not isinstance(store, _LoopStore):
+            raise OSError(errno.EOPNOTSUPP, "only a /tmp on a disk can be captured")
+        captured = store.capture(self._directory)
+        if captured is None:
+            return False
+        self.forget(number)
+        self._captured[number] = captured
+        return True
+
+    def create_like(self, number: int) -> Store:
+        """A store with what was captured under `number`. Raises OSError."""
+        captured = self._captured.get(number)
+        if captured is None:
+            raise OSError(errno.ENOENT, "what the snapshot had in /tmp went away with an earlier mounter")
+        return self._attach(captured.copy(self._directory))
+
+    def forget(self, number: int) -> None:
+        """Drop what was captured, if anything was."""
+        captured = self._captured.pop(number, None)
+        if captured is not None:
+            captured.close()
 
     def prepare(self) -> bool:
         """Make one store of the size asked for last, to have it ready; False if there are enough. Raises OSError."""
@@ -89,10 +120,19 @@ class TemplateStores:
             os.ftruncate(backing, template.size)
             for offset, data in template.extents:
                 os.pwrite(backing, data, offset)
-            device = loop.attach(backing)
-        finally:
+        except OSError:
             os.close(backing)
-        return _LoopStore(device)
+            raise
+        return self._attach(backing)
+
+    @staticmethod
+    def _attach(backing: int) -> _LoopStore:
+        """The store in an open file, which is closed or becomes the store's."""
+        try:
+            return _LoopStore(loop.attach(backing), backing)
+        except OSError:
+            os.close(backing)
+            raise
 
 
 class MemoryStore:
@@ -131,16 +171,71 @@ class _Template:
         self.extents = extents
 
 
+class _Captured:
+    """A copy of a file system: fd is a nameless file of `size` bytes; extents: offset and length of what is data."""
+
+    def __init__(self, fd: int, size: int, extents: list[tuple[int, int]]) -> None:
+        self._fd = fd
+        self._size = size
+        self._extents = extents
+
+    @classmethod
+    def of(cls, backing: int, directory: str) -> _Captured:
+        size = os.fstat(backing).st_size
+        extents = list(_data_extents(backing, size))
+        whole = cls(backing, size, extents)
+        return cls(whole.copy(directory), size, extents)
+
+    def copy(self, directory: str) -> int:
+        """Another nameless file with the same content. Raises OSError."""
+        target = loop.open_unnamed(directory)
+        try:
+            os.ftruncate(target, self._size)
+            for offset, length in self._extents:
+                end = offset + length
+                while offset < end:
+                    copied = os.copy_file_range(self._fd, target, end - offset, offset, offset)
+                    if not copied:
+                        raise OSError(errno.EIO, "the file of a volume became shorter")
+                    offset += copied
+        except OSError:
+            os.close(target)
+            raise
+        return target
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 class _LoopStore:
     """Mounted ahead of its first use: that is most of what it costs."""
 
-    def __init__(self, device: loop.LoopDevice) -> None:
+    def __init__(self, device: loop.LoopDevice, backing: int) -> None:
         self._device = device
+        self._backing = backing
         try:
             self._mount_fd = _mount_ext4(device.path)
         except OSError:
             os.close(device.fd)
             raise
+
+    def capture(self, directory: str) -> _Captured | None:
+        """A copy of what is in it; None if there are no files."""
+        mount_fd = _mount_ext4(self._device.path)  # the same file system once more: the other mount is in a sandbox
+        root = -1
+        try:
+            root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount_fd)
+            if not os.listdir(root):  # noqa: PTH208
+                return None
+            fcntl.ioctl(root, _FIFREEZE, 0)
+            try:
+                return _Captured.of(self._backing, directory)
+            finally:
+                fcntl.ioctl(root, _FITHAW, 0)
+        finally:
+            if root >= 0:
+                os.close(root)
+            os.close(mount_fd)
 
     def give_to(self, owner: tuple[int, int]) -> None:
         _with_root_directory(self._mount_fd, lambda directory: os.fchown(directory, *owner))
@@ -156,6 +251,7 @@ class _LoopStore:
             os.close(self._mount_fd)
             self._mount_fd = -1
         os.close(self._device.fd)
+        os.close(self._backing)
 
 
 def _mount_ext4(device: str) -> int:
@@ -230,14 +326,8 @@ def _empty(directory: int) -> None:
 def _extents(fd: int, size: int) -> list[tuple[int, bytes]]:
     """The blocks of a sparse file that are not zero, neighbours joined."""
     found: list[tuple[int, bytes]] = []
-    offset = 0
-    while offset < size:
-        try:
-            start = os.lseek(fd, offset, os.SEEK_DATA)
-        except OSError:  # ENXIO: a hole up to the end
-            break
-        end = os.lseek(fd, start, os.SEEK_HOLE)
-        for at in range(start, end, _BLOCK):
+    for start, length in _data_extents(fd, size):
+        for at in range(start, start + length, _BLOCK):
             data = os.pread(fd, _BLOCK, at)
             if not data.strip(b"\0"):
                 continue
@@ -245,5 +335,16 @@ def _extents(fd: int, size: int) -> list[tuple[int, bytes]]:
                 found[-1] = (found[-1][0], found[-1][1] + data)
             else:
                 found.append((at, data))
-        offset = end
     return found
+
+
+def _data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Offset and length of what is not a hole in a sparse file."""
+    offset = 0
+    while offset < size:
+        try:
+            start = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError:  # ENXIO: a hole up to the end
+            return
+        offset = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, offset - start

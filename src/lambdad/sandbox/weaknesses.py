@@ -41,3 +41,29 @@ def describe_weaknesses(
             "neighbours, and each other's Runtime API; use `egress: internet` for code that is not yours"
         )
     return tuple(found)
+
+
+def explain_no_snapshots(
+    *,
+    wanted: bool,
+    has_root: bool,
+    missing_controllers: Sequence[str],
+    in_memory: bool,
+    has_seccomp: bool,
+    shares_network: bool,
+) -> str:
+    """Why no process may be forked from after it ran a function's code; empty if it may."""
+    if not wanted:
+        return "it is switched off (`snapstart = false`)"
+    if not has_root:
+        return "forks of a snapshot can be kept apart by root only; run as root"
+    needed = (cgroup.MEMORY, cgroup.PIDS, cgroup.FREEZER)
+    if missing := [name for name in needed if name in missing_controllers]:
+        return f"forks of a snapshot need the control groups {', '.join(missing)} as their limits"
+    if in_memory:
+        return "the /tmp of a snapshot can be copied only if it is on a disk; give the host /dev/loop-control and ext4"
+    if not has_seccomp:
+        return "a snapshot process must not run without a filter; use a kernel with CONFIG_SECCOMP_FILTER"
+    if shares_network:
+        return "forks of a snapshot would share their Runtime API on the host's network; use another `egress`"
+    return ""

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from lambdad.sandbox.interface import ExitStatus, Sandbox, SandboxError, Usage, Volume
+from lambdad.sandbox.interface import ExitStatus, Sandbox, SandboxError, Snapshot, Usage, Volume
 from lambdad.sandbox.spec import SandboxSpec, ZygoteSpec
 
 
@@ -75,6 +75,37 @@ class FakeSandbox:
             self.exit(ExitStatus(None, 9))
 
 
+class FakeSnapshot:
+    """Implements `Snapshot`; the test resolves `captured`."""
+
+    def __init__(self, name: str, sandbox: Sandbox, driver: FakeDriver) -> None:
+        self.name = name
+        self.sandbox = sandbox
+        self.captured: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sealed = False
+        self.rests = 0
+        self.ended = False
+        self._driver = driver
+
+    @property
+    def is_usable(self) -> bool:
+        return self.captured.done() and not self.ended and not self.sandbox.exited.done()
+
+    async def seal(self) -> None:
+        self.sealed = True
+
+    async def create_volume(self) -> FakeVolume:
+        return await self._driver.create_volume(512)
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    async def destroy(self) -> None:
+        self.ended = True
+        self._driver.snapshots.pop(self.name, None)
+        await self.sandbox.destroy()
+
+
 class FakeDriver:
     """Implements `SandboxDriver`.
 
@@ -83,6 +114,8 @@ class FakeDriver:
 
     def __init__(self, on_launch: Callable[[FakeSandbox], None] | None = None) -> None:
         self.weaknesses: tuple[str, ...] = ("There are no walls.",)
+        self.why_no_snapshots = ""
+        self.snapshots: dict[str, FakeSnapshot] = {}
         self.sandboxes: list[FakeSandbox] = []
         self.volumes: list[FakeVolume] = []
         self.zygotes: dict[str, ZygoteSpec] = {}
@@ -108,6 +141,10 @@ class FakeDriver:
         if self._on_launch is not None:
             self._on_launch(sandbox)
         return sandbox
+
+    async def launch_snapshot(self, name: str, spec: SandboxSpec, volume: Volume) -> Snapshot:
+        self.snapshots[name] = FakeSnapshot(name, await self.launch(name, spec, volume), self)
+        return self.snapshots[name]
 
     async def close(self) -> None:
         for sandbox in self.sandboxes:

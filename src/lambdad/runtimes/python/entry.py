@@ -32,7 +32,7 @@ import time
 import traceback
 import types
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import simplejson  # type: ignore[import-untyped]
 from awslambdaric import bootstrap, lambda_config, lambda_runtime_client, lambda_runtime_marshaller
@@ -118,6 +118,9 @@ def _main() -> None:
         importlib.import_module("awslambdaric.__main__").main(["", config.handler])
         return
     lambda_runtime_client.BaseLambdaRuntimeClient.marshaller = _make_marshaller()
+    if "_LAMBDAD_SNAPSHOT" in os.environ:
+        snapshot = importlib.import_module("lambdad_snapshot")
+        _Client.snapshot, _Client.channel = snapshot, snapshot.find_channel()
     client = _Client(config.api_address, use_thread_for_polling_next=False)
     bootstrap.run(config.handler, client)
 
@@ -215,7 +218,18 @@ class _Marshaller(lambda_runtime_marshaller.LambdaMarshaller):  # type: ignore[m
 
 
 class _Client(lambda_runtime_client.LambdaRuntimeClient):  # type: ignore[misc]
-    """The client's own, which can also send a response in pieces."""
+    """The client's own, which can also send a response in pieces, and be forked from when it is initialised."""
+
+    snapshot: Any = None
+    channel: Any = None
+
+    def restore_next(self) -> None:
+        """Called between the hooks before the snapshot and those after a restore: returns in each restored fork."""
+        if self.channel is None:
+            super().restore_next()
+        else:
+            channel, type(self).channel = self.channel, None
+            self.snapshot.wait_and_fork(channel)
 
     def post_invocation_result(
         self, invoke_id: str, result_data: object, content_type: str = "application/json", invocation_id: object = None

@@ -87,17 +87,8 @@ def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config:
 
 def make_cell(groups: list[int], layout: list[tuple[str, ...]], shares_network: bool) -> _socket.socket:
     """Enter the cell's control groups, namespaces and root. Returns the listening socket for the Runtime API."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        if fd == null:
-            os.set_inheritable(fd, True)
-        else:
-            os.dup2(null, fd)
-    if null > 2:
-        os.close(null)
-    for fd in groups:
-        os.write(fd, b"0")
-        os.close(fd)
+    quiet_streams()
+    join_groups(groups)
     os.umask(0o022)
     network = 0 if shares_network else CLONE_NEWNET
     check(libc.unshare(CLONE_NEWNS | network | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP), "unshare")
@@ -112,9 +103,28 @@ def make_cell(groups: list[int], layout: list[tuple[str, ...]], shares_network: 
             bind(rest[0], target)
         else:
             os.makedirs(target, 0o755, exist_ok=True)
-    mount_proc("/cell/proc")
+    mount_proc("/cell/proc", "/empty")
     enter_root("/cell")
     return listener
+
+
+def quiet_streams() -> None:
+    """Nothing to read, and nowhere to write to."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        if fd == null:
+            os.set_inheritable(fd, True)
+        else:
+            os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+
+
+def join_groups(groups: list[int]) -> None:
+    """Enter control groups by their open files."""
+    for fd in groups:
+        os.write(fd, b"0")
+        os.close(fd)
 
 
 def listen(shares_network: bool) -> _socket.socket:
@@ -135,13 +145,16 @@ def listen(shares_network: bool) -> _socket.socket:
     return listener
 
 
-def mount_proc(proc: str) -> None:
-    """The cell's own processes, each seen by its own user only, and nothing that tells of the host or changes it."""
+def mount_proc(proc: str, empty: str) -> None:
+    """The cell's own processes, each seen by its own user only, and nothing that tells of the host or changes it.
+
+    empty: an empty directory, which is shown in place of others.
+    """
     mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2")
     for name in PROC_HIDDEN:
         path = f"{proc}/{name}"
         if os.path.isdir(path):
-            bind("/empty", path)
+            bind(empty, path)
         elif os.path.exists(path):
             bind("/dev/null", path)
     for name in PROC_READ_ONLY:
@@ -165,9 +178,11 @@ def attend(control: _socket.socket, channel: _socket.socket, runtime: int, progr
                 reap(control, runtime)
             elif fd == channel.fileno():
                 poll.unregister(fd)
-                maps, _ = receive(channel)
-                if maps:
-                    map_users(channel, runtime, marshal.loads(maps), program)
+                request, _ = receive(channel)
+                if request:
+                    maps, forks = marshal.loads(request)
+                    map_users(channel, runtime, maps, control if forks else None)
+                    set_filter(program)
             else:
                 word = control.recv(16)
                 if not word:
@@ -189,12 +204,17 @@ def reap(control: _socket.socket, runtime: int) -> None:
             control.send(b"exited %d %d" % (code, number))
 
 
-def map_users(channel: _socket.socket, runtime: int, maps: tuple[str, str], program: bytes) -> None:
-    """Give the runtime process's new user namespace its ids, then live in it with no rights outside."""
+def map_users(channel: _socket.socket, runtime: int, maps: tuple[str, str], control: _socket.socket | None) -> None:
+    """Give the runtime process's new user namespace its ids, then live in it with no rights outside.
+
+    control: where the namespace is shown to the driver, if the runtime process will be forked from.
+    """
     space = os.open(f"/proc/{runtime}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     write_file(f"/proc/{runtime}/setgroups", "deny")
     write_file(f"/proc/{runtime}/uid_map", maps[0])
     write_file(f"/proc/{runtime}/gid_map", maps[1])
+    if control is not None:
+        send(control, b"users", [space])
     channel.send(b"mapped")
     channel.close()
     check(libc.setns(space, CLONE_NEWUSER), "setns user")
@@ -204,4 +224,3 @@ def map_users(channel: _socket.socket, runtime: int, maps: tuple[str, str], prog
     os.setresuid(owner, owner, owner)
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
     set_capabilities(1 << CAP_KILL | 1 << CAP_SETGID | 1 << CAP_SETUID)
-    set_filter(program)

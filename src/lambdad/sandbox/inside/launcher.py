@@ -8,7 +8,8 @@ for its orders. What is left to do for a cold start is to attach the function's 
 The rule: whatever runs here runs once for every sandbox, so it imports nothing but C modules and `os`, touches little
 memory (a fork shares what it does not touch), and has no way back: a step that fails ends the cell.
 
-Conversation, each message one packet: driver to launcher, `cell` with the descriptors [control, launch, groups...].
+Conversation, each message one packet: driver to launcher, `cell` with the descriptors [control, launch, groups...]
+(or `berth`, see `inside.berth`).
 On `control` answer the launcher (`forked` + pidfd of init), then init (`ready` + listener + pidfd of the runtime
 process, later `exited CODE SIGNAL`). On `launch` the driver sends the orders (marshal) with [output, mounts...]; the
 runtime process answers `going`, then closes by becoming the function's program, or answers `error KIND TEXT`.
@@ -30,6 +31,7 @@ if __name__ == "__main__":  # a runtime's interpreter knows nothing of lambdad: 
     sys.dont_write_bytecode = True
     sys.path.insert(0, __file__.rsplit("/", 4)[0])
 
+from lambdad.sandbox.inside.berth import run_maker
 from lambdad.sandbox.inside.calls import (
     ATTR_NODEV,
     ATTR_NOEXEC,
@@ -127,7 +129,12 @@ def launch_cells(driver: _socket.socket, own_pids: int | None, config: dict):
         if not data:
             os._exit(0)
         control = _socket.socket(fileno=fds[0])
-        if fork_cell(control, own_pids):
+        if data == b"berth":
+            if fork_maker(control, fds[1]):
+                driver.detach()
+                keep_only(fds)
+                return lambda: run_maker(control, fds[1], fds[2], fds[3:], config)
+        elif fork_cell(control, own_pids):
             driver.detach()
             keep_only(fds)
             return lambda: run_init(control, fds[1], fds[2:], config)
@@ -164,6 +171,16 @@ def fork_cell(control: _socket.socket, own_pids: int | None) -> bool:
         report(control, error)
     if own_pids is None:
         os._exit(0)
+    return False
+
+
+def fork_maker(control: _socket.socket, cell: int) -> bool:
+    """Fork the maker of a berth into the process namespace of a cell, which is that of its init; True in it."""
+    try:
+        check(libc.setns(cell, CLONE_NEWPID), "setns cell")  # until the next fork, which asks for another
+        return fork_quietly() == 0
+    except OSError as error:
+        report(control, error)
     return False
 
 

@@ -16,6 +16,8 @@ from lambdad.sandbox.inside.calls import (
     ATTR_NODEV,
     ATTR_NOSUID,
     ATTR_RDONLY,
+    CAP_SYS_ADMIN,
+    CAP_SYS_CHROOT,
     CLONE_NEWUSER,
     OOM_SCORE,
     PR_SET_DUMPABLE,
@@ -40,6 +42,10 @@ from lambdad.sandbox.inside.calls import (
     write_file,
 )
 
+SNAPSHOT_VARIABLE = "_LAMBDAD_SNAPSHOT"
+FORKING_CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_SYS_CHROOT
+"""Of a snapshot process, in a user namespace that owns nothing but berths: what `setns` into them asks for."""
+
 
 def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict):
     """Wait for orders, go behind the walls, become the function's program. Returns a zygote's `run`."""
@@ -54,14 +60,22 @@ def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict):
             os.chdir(orders["directory"])
         except OSError as error:
             raise Refused("Runtime.InvalidWorkingDir", f"chdir {orders['directory']}: {reason(error)}") from None
-        set_filter(config["filter"])
+        set_filter(config["snapshot_filter" if orders["forks"] else "filter"])
         channel.close()
+        environment = orders["environment"]
+        if orders["forks"]:
+            # The way to ask for forks stays open; the runtime's client finds it by this variable, and hides it.
+            environment = {**environment, SNAPSHOT_VARIABLE: str(launch.fileno())}
         if orders["argv"]:
-            execute(launch, orders["argv"], orders["environment"])
+            os.set_inheritable(launch.fileno(), orders["forks"])
+            execute(launch, orders["argv"], environment)
         os.environ.clear()
-        os.environ.update(orders["environment"])
+        os.environ.update(environment)
         launch.send(b"going")
-        launch.close()
+        if orders["forks"]:
+            launch.detach()
+        else:
+            launch.close()
     except Refused as error:
         launch.send(f"error {error.kind} {error}".encode(errors="replace"))
         os._exit(1)
@@ -114,15 +128,17 @@ def give_up_rights(channel: _socket.socket, orders: dict) -> None:
     if orders["may_set_groups"]:
         os.setgroups([])
     check(libc.unshare(CLONE_NEWUSER), "unshare")
-    channel.send(marshal.dumps(orders["maps"], 2))
+    channel.send(marshal.dumps((orders["maps"], orders["forks"]), 2))
     if not channel.recv(16):
         raise OSError("the cell's init is gone")
     # Set any earlier it would bind the user outside, whose processes are those of all sandboxes.
-    set_limit(RLIMIT_NPROC, orders["pids"])
+    # The forks of a snapshot count as one user's: there the control groups, one for each, are the limit.
+    if not orders["forks"]:
+        set_limit(RLIMIT_NPROC, orders["pids"])
     user, group = orders["ids"]
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
-    set_capabilities(0)
+    set_capabilities(FORKING_CAPABILITIES if orders["forks"] else 0)
     # A change of user makes the process unreadable for itself in /proc; there is nothing here to hide from it.
     check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "dumpable")
 
