@@ -88,15 +88,15 @@ class _Bench:
                 seen.add("local", _invoke(node, NAME)[0])
                 wait_until(self._has_trace, "what the start read was recorded", 60.0)
 
-    def concurrent_starts(self, delay_ms: float) -> tuple[list[float], int]:
-        """Milliseconds of a hundred first starts at once, and the most reads of one chunk."""
+    def concurrent_starts(self, delay_ms: float) -> tuple[list[float], float]:
+        """Milliseconds of a hundred first starts at once, and origin reads for each different chunk."""
         self._forget(traces=True)
         with self._node(delay_ms) as node:
             self._log.clear()
             request = build_request(INVOKE.format(name=LIGHT), b"{}")
             answers = run_lanes(node.port, [request] * CONCURRENT, 1, _TIMEOUT_S)
             times, _ = self._log.chunks()
-        return [waited for waited, _ in answers], max(times.values())
+        return [waited for waited, _ in answers], times.total() / len(times)
 
     @contextlib.contextmanager
     def _node(self, delay_ms: float) -> Iterator[LocalNode]:
@@ -134,10 +134,10 @@ def measure_image_starts(setup: Setup) -> Measurement:
             for delay in DELAYS_MS:
                 bench.first_start(delay, seen[delay], "cold")
                 bench.first_start(delay, seen[delay], "prefetch")
-        waited, most = bench.concurrent_starts(DELAYS_MS[1])
+        waited, reads = bench.concurrent_starts(DELAYS_MS[1])
     return Measurement(
         name="image-starts",
-        rows=(*_rows(seen, unpacked, size, bench.build_s), *_concurrent_rows(waited, most)),
+        rows=(*_rows(seen, unpacked, size, bench.build_s), *_concurrent_rows(waited, reads)),
         samples={
             f"{delay:g} ms: {state}": values for delay in DELAYS_MS for state, values in seen[delay].waited.items()
         }
@@ -168,9 +168,10 @@ def _rows(seen: dict[float, _Seen], unpacked: list[float], size: int, build_s: f
     return rows
 
 
-def _concurrent_rows(waited: list[float], most: int) -> list[Row]:
+def _concurrent_rows(waited: list[float], reads: float) -> list[Row]:
     return [
-        Row(f"{CONCURRENT} first starts at once: most origin reads of one chunk", most, "", AtMost(1)),
+        # A read that takes longer than 95 of 100 is asked again: one in twenty at most, and none on a quiet machine.
+        Row(f"{CONCURRENT} first starts at once: origin reads for each chunk", reads, "x", AtMost(1.05)),
         Row(f"{CONCURRENT} first starts at once: the last response", max(waited) / 1000, "s"),
     ]
 
