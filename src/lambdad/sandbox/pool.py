@@ -15,6 +15,7 @@ from lambdad.sandbox.cell import Cell
 from lambdad.sandbox.inside import launcher
 from lambdad.sandbox.interface import SandboxError
 from lambdad.sandbox.packets import PacketReader, packet_pair
+from lambdad.sandbox.pool_size import WINDOW_S, PoolSize
 
 _PROGRAM = str(Path(launcher.__file__))
 _MAKING_MAX = 16
@@ -71,22 +72,24 @@ class Launcher:
 
 
 class CellPool:
-    """Keeps `prepared` cells ready, refilled one at a time; more are made as they are asked for.
+    """Keeps cells ready, refilled one at a time; more are made as they are asked for.
 
-    make: starts a cell; raises OSError.
+    make: starts a cell; raises OSError. prepared: cells that are ready when nothing happens; more when many are taken.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Cell], prepared: int) -> None:
         self._loop = loop
         self._make = make
-        self._prepared = prepared
+        self._size = PoolSize(prepared)
         self._idle: deque[Cell] = deque()
         self._making = asyncio.Semaphore(_MAKING_MAX)
         self._filling: Cell | None = None
+        self._shrinking: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     async def take(self) -> Cell:
         """A ready cell, which is the caller's from now on. Raises SandboxError."""
+        self._size.taken(self._loop.time())
         while self._idle:
             cell = self._idle.popleft()
             if cell.is_usable:
@@ -106,12 +109,15 @@ class CellPool:
 
     def close(self) -> None:
         self._is_closed = True
+        if self._shrinking is not None:
+            self._shrinking.cancel()
         while self._idle:
             self._idle.popleft().kill()
         if self._filling is not None:
             self._filling.kill()
 
     async def _make_ready(self) -> Cell:
+        before = self._loop.time()
         try:
             cell = self._make()
         except OSError as error:
@@ -121,16 +127,28 @@ class CellPool:
         except BaseException:
             cell.kill()
             raise
+        self._size.made(self._loop.time() - before)
         return cell
 
     def _fill(self) -> None:
-        if self._is_closed or self._filling is not None or len(self._idle) >= self._prepared:
+        if self._is_closed or self._filling is not None:
+            return
+        wanted = self._size.wanted(self._loop.time())
+        while len(self._idle) > wanted:
+            self._idle.popleft().kill()
+        if len(self._idle) == wanted:
+            if wanted > self._size.least and self._shrinking is None:  # come back when the burst is forgotten
+                self._shrinking = self._loop.call_later(WINDOW_S, self._shrink)
             return
         try:
             self._filling = self._make()
         except OSError:
             return  # the next start makes its own and says what is wrong
         self._filling.ready.add_done_callback(self._on_filled)
+
+    def _shrink(self) -> None:
+        self._shrinking = None
+        self._fill()
 
     def _on_filled(self, ready: asyncio.Future[None]) -> None:
         cell, self._filling = self._filling, None
