@@ -15,6 +15,7 @@ from lambdad.neighbours.service import Neighbours
 from lambdad.node.gate import GateOfNeighbours
 from lambdad.node.http_app import HttpApp
 from lambdad.telemetry.log import silent
+from lambdad.telemetry.log_groups import LogGroups
 from lambdad.telemetry.log_store import LogStore
 from lambdad.testing.gates import open_gate
 from lambdad.wire.http import Request, Response
@@ -48,6 +49,8 @@ class World:
         self.parameters: list[Mapping[str, Any]] = []
         self.urls: list[str] = []
         gate = open_gate()
+        nowhere = Path("/nonexistent")
+        logs = LogGroups(LogStore(nowhere), LogStore(nowhere), nowhere)
         self.app = HttpApp(
             load_service(),
             self.frontend,  # type: ignore[arg-type]
@@ -56,7 +59,7 @@ class World:
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
             {"/metrics": (Audience.MACHINE, self.page), "/_lambdad/code/": (Audience.EVERYBODY, self.page)},
             gate=gate,
-            neighbours=Neighbours(LogStore(Path("/nonexistent")), GateOfNeighbours(gate), self.spawn, silent()),
+            neighbours=Neighbours(logs, GateOfNeighbours(gate), self.spawn, silent(), lambda: 1.0),
             spawn=self.spawn,
             log=silent(),
         )
