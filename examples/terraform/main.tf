@@ -28,9 +28,23 @@ provider "aws" {
   skip_metadata_api_check     = true
   skip_region_validation      = true
   endpoints {
+    iam    = var.endpoint
     lambda = var.endpoint
+    logs   = var.endpoint
     sts    = var.endpoint
   }
+}
+
+resource "aws_cloudwatch_log_group" "hello" {
+  name              = "/aws/lambda/hello-terraform"
+  retention_in_days = 14
+  tags = {
+    team = "hello"
+  }
+}
+
+data "aws_iam_role" "hello" {
+  name = "hello"
 }
 
 resource "aws_lambda_layer_version" "greeting" {
@@ -43,7 +57,7 @@ resource "aws_lambda_layer_version" "greeting" {
 resource "aws_lambda_function" "hello" {
   function_name                  = "hello-terraform"
   description                    = var.description
-  role                           = "arn:aws:iam::000000000000:role/hello"
+  role                           = data.aws_iam_role.hello.arn
   runtime                        = "python3.11"
   handler                        = "app.handler"
   filename                       = "${path.module}/function.zip"
@@ -56,6 +70,12 @@ resource "aws_lambda_function" "hello" {
     variables = {
       STAGE = "test"
     }
+  }
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = "WARN"
+    system_log_level      = "INFO"
+    log_group             = aws_cloudwatch_log_group.hello.name
   }
   tags = {
     team = "hello"

@@ -1,15 +1,19 @@
-"""CloudWatch Logs and STS on the node's port, through boto3 and the AWS CLI."""
+"""CloudWatch Logs, STS and IAM on the node's port, through boto3 and the AWS CLI."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambdad.testing.deploying import deploy_python
@@ -17,13 +21,14 @@ from lambdad.testing.local_node import REGION, LocalNode
 from lambdad.testing.waiting import wait_until
 
 
-def other_client(node: LocalNode, service: str) -> Any:
+def other_client(node: LocalNode, service: str, **options: Any) -> Any:
     return boto3.client(
         service,
         endpoint_url=node.endpoint,
         region_name=REGION,
         aws_access_key_id="test",
         aws_secret_access_key="test",
+        config=Config(**options),
     )
 
 
@@ -69,5 +74,61 @@ def test_a_functions_log_is_read_as_cloudwatch_logs(node: LocalNode, lambda_clie
         tail = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert tail.returncode == 0, tail.stderr
         assert "a line of mine" in tail.stdout
-        with pytest.raises(ClientError, match="can be read, not written"):
-            logs.delete_log_group(logGroupName=group)
+        failed = logs.filter_log_events(logGroupName=group, filterPattern='{ $.level = "ERROR" }')
+        assert failed["events"] == []
+        logs.delete_log_group(logGroupName=group)
+        assert messages() == []
+        assert logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"] == []
+        function.invoke({"who": "mine again"})
+        wait_until(lambda: "a line of mine again" in messages(), "the log of a group that was deleted", 60)
+        assert "a line of mine" not in messages()
+
+
+def test_clients_make_groups_and_put_events(node: LocalNode) -> None:
+    logs = other_client(node, "logs")
+    group = f"/made/{uuid.uuid4().hex}"
+    logs.create_log_group(logGroupName=group, tags={"team": "a"})
+    with pytest.raises(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    logs.put_retention_policy(logGroupName=group, retentionInDays=7)
+    (shown,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    assert shown["retentionInDays"] == 7
+    assert logs.list_tags_for_resource(resourceArn=shown["logGroupArn"])["tags"] == {"team": "a"}
+    now = int(time.time() * 1000)
+    lines = ['{"level": "INFO"}', '{"level": "ERROR", "took": 12}']
+    events = [{"timestamp": now + number, "message": line} for number, line in enumerate(lines)]
+    logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
+    found = logs.filter_log_events(logGroupName=group, filterPattern="{ $.level = ERROR && $.took > 10 }")
+    assert [event["message"] for event in found["events"]] == lines[1:]
+    logs.delete_log_stream(logGroupName=group, logStreamName="s")
+    assert logs.describe_log_streams(logGroupName=group)["logStreams"] == []
+    logs.delete_log_group(logGroupName=group)
+    with pytest.raises(logs.exceptions.ResourceNotFoundException):
+        logs.delete_log_group(logGroupName=group)
+
+
+def test_a_live_tail_shows_what_comes(node: LocalNode) -> None:
+    # AWS puts `streaming-` before the host's name; an address has no such name.
+    logs = other_client(node, "logs", inject_host_prefix=False)
+    group = f"/made/{uuid.uuid4().hex}"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    (shown,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    stream = logs.start_live_tail(logGroupIdentifiers=[shown["logGroupArn"]])["responseStream"]
+    with contextlib.closing(stream):
+        events = iter(stream)
+        assert "sessionStart" in next(events)
+        now = int(time.time() * 1000)
+        logs.put_log_events(
+            logGroupName=group, logStreamName="s", logEvents=[{"timestamp": now + 1000, "message": "hello"}]
+        )
+        results = (result for event in events for result in event["sessionUpdate"]["sessionResults"])
+        assert next(results)["message"] == "hello"
+
+
+def test_a_role_is_what_functions_call_it(node: LocalNode) -> None:
+    role = other_client(node, "iam").get_role(RoleName="execution")["Role"]
+    assert role["Arn"] == "arn:aws:iam::000000000000:role/execution"
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Action"] == "sts:AssumeRole"
