@@ -58,6 +58,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
+        self.seen: set[str] = set()
         self.store = SqliteStore(Path(self.directory.name) / "control.db")
         self.catalogue = Catalogue()
         self.run(self.store.open())
@@ -157,10 +158,27 @@ class StoreMachine(RuleBasedStateMachine):
         assert vars(self.run(self.store.read(read))) == vars(self.model)
 
     @invariant()
+    def sums_are_those_of_the_rows(self) -> None:
+        def read(transaction: Transaction) -> tuple[int, int, list[str]]:
+            functions = transaction.functions
+            return functions.count(SPACE), functions.code_size(SPACE), [f.name for f in functions.reserving(SPACE)]
+
+        count, size, reserving = self.run(self.store.read(read))
+        assert count == len(self.model.functions)
+        assert size == sum(version.package.size for version in self.model.versions.values())
+        reserved = {name: function.reserved_concurrency for name, function in self.model.functions.items()}
+        assert set(reserving) == {name for name, number in reserved.items() if number is not None}
+        known = {name: number for (_, name), number in self.catalogue.reservations().items()}
+        assert known == {name: number for name, number in reserved.items() if number is not None}
+
+    @invariant()
     def the_catalogue_knows_it_too(self) -> None:
         assert {function.name: function for function in self.catalogue.functions(SPACE)} == self.model.functions
         keys = {spec.key for spec in self.catalogue.specs()}
         assert len(keys) == len(self.model.versions)
+        assert all(self.catalogue.runs(key) for key in keys)
+        self.seen |= keys
+        assert not any(self.catalogue.runs(key) for key in self.seen - keys)
         for name in self.model.functions:
             for qualifier in ("$LATEST", "1", "live"):
                 found = self.catalogue.setting(INVOKE_CONFIG, SPACE, name, qualifier)

@@ -20,9 +20,12 @@ class AccountOperations:
         quotas = self._services.quotas
 
         def read(transaction: Transaction) -> tuple[int, int, int]:
-            functions, size = transaction.functions.usage(call.namespace)
+            functions, size = (
+                transaction.functions.count(call.namespace),
+                transaction.functions.code_size(call.namespace),
+            )
             reserved = sum(
-                function.reserved_concurrency or 0 for function in transaction.functions.of_namespace(call.namespace)
+                function.reserved_concurrency or 0 for function in transaction.functions.reserving(call.namespace)
             )
             return functions, size + transaction.layers.usage(call.namespace), reserved
 

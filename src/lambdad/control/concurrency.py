@@ -169,7 +169,7 @@ class ConcurrencyOperations:
 
 def reserved_by_others(transaction: Transaction, call: Call, name: str) -> int:
     """What all other functions of the account have reserved."""
-    functions = transaction.functions.of_namespace(call.namespace)
+    functions = transaction.functions.reserving(call.namespace)
     return sum(function.reserved_concurrency or 0 for function in functions if function.name != name)
 
 

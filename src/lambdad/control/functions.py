@@ -228,8 +228,7 @@ class FunctionOperations:
         check_snap_start(settings.snap_start, settings.runtime, settings.ephemeral_mb)
 
     def _check_storage(self, transaction: Transaction, call: Call, package: Package) -> None:
-        _, used = transaction.functions.usage(call.namespace)
-        used += transaction.layers.usage(call.namespace)
+        used = transaction.functions.code_size(call.namespace) + transaction.layers.usage(call.namespace)
         if used + package.size > self._services.quotas.code_storage:
             raise ApiError("CodeStorageExceededException", 400, "Code storage limit exceeded.")
 

@@ -43,8 +43,8 @@ class LayerOperations:
         received = await self._services.packages.receive_zip(params["Content"])
 
         def publish(transaction: Transaction) -> LayerVersion:
-            _, used = transaction.functions.usage(call.namespace)
-            used += transaction.layers.usage(call.namespace) + received.code.size
+            used = transaction.functions.code_size(call.namespace) + transaction.layers.usage(call.namespace)
+            used += received.code.size
             if used > self._services.quotas.code_storage:
                 raise ApiError("CodeStorageExceededException", 400, "Code storage limit exceeded.")
             layer = LayerVersion(

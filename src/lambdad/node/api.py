@@ -265,12 +265,9 @@ class _Node:
     def _follow_changes(self) -> None:
         """End the sandboxes of specs that nothing resolves to any more; reserve and provision what is configured."""
         self._placement.configure(make_plan(self._catalogue))
-        keys = self._placement.state.keys()
-        if keys:
-            current = {spec.key for spec in self._catalogue.specs()}
-            for key in keys:
-                if key not in current:
-                    self._placement.retire(key)
+        for key in self._placement.state.keys():
+            if not self._catalogue.runs(key):
+                self._placement.retire(key)
 
 
 def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -> dict[str, Operation]:

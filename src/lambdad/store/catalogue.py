@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
@@ -105,6 +106,11 @@ class Catalogue:
         self._egress = egress
         self._entries: dict[tuple[Namespace, str], _Entry] = {}
         self._urls: dict[str, tuple[Namespace, str, str]] = {}
+        self._runnable: Counter[str] = Counter()
+        """How many versions run a spec, by its key; the same spec object is shared by what did not change."""
+        self._reserved: dict[tuple[Namespace, str], int] = {}
+        self._provisioned: set[tuple[Namespace, str]] = set()
+        """Functions with provisioned concurrency."""
         self._waiters: dict[tuple[Namespace, str], set[asyncio.Future[None]]] = {}
 
     async def open(self, store: Store) -> None:
@@ -153,20 +159,20 @@ class Catalogue:
                 if runnable.spec is not None:
                     yield runnable.spec
 
+    def runs(self, key: str) -> bool:
+        """Whether something can still run on the spec with this key."""
+        return key in self._runnable
+
     def reservations(self) -> dict[tuple[Namespace, str], int]:
         """What functions have reserved, by namespace and name."""
-        return {
-            key: entry.function.reserved_concurrency
-            for key, entry in self._entries.items()
-            if entry.function.reserved_concurrency is not None
-        }
+        return dict(self._reserved)
 
     def provisioned(self) -> Iterator[tuple[str, ProvisionedConcurrency, tuple[tuple[EnvironmentSpec, float], ...]]]:
         """Provisioned concurrency: the qualifier, the record, and what the qualifier stands for, each with its share.
 
         A version that cannot run yet is left out.
         """
-        for entry in self._entries.values():
+        for entry in (self._entries[function] for function in self._provisioned):
             for (kind, qualifier), record in entry.settings.items():
                 if kind == PROVISIONED.name:
                     assert isinstance(record, ProvisionedConcurrency)
@@ -259,12 +265,13 @@ class Catalogue:
                         self._entries[function.namespace, function.name] = _Entry(function)
                     else:
                         entry.function = function
+                    self._note_reservation(function)
                 case FunctionRemoved(namespace, name):
                     self._forget(namespace, name)
                 case VersionChanged(version):
                     self._put_version(version)
                 case VersionRemoved(namespace, name, number):
-                    self._entries[namespace, name].versions.pop(number, None)
+                    self._drop_spec(self._entries[namespace, name].versions.pop(number, None))
                 case AliasChanged(alias):
                     self._entries[alias.namespace, alias.function].aliases[alias.name] = alias
                 case AliasRemoved(namespace, name, alias_name):
@@ -281,6 +288,9 @@ class Catalogue:
         if before is not None and before.spec == spec:
             spec = before.spec
         entry.versions[version.version] = _Runnable(version, spec)
+        if spec is not None:
+            self._runnable[spec.key] += 1
+        self._drop_spec(before)
         if not _is_changing(version):
             self._wake(version.namespace, version.name)
 
@@ -292,15 +302,41 @@ class Catalogue:
             self._urls.pop(before.id, None)
         if change.record is not None:
             entry.settings[key] = change.record
+        if change.kind == PROVISIONED.name:
+            self._note_provisioned((change.namespace, change.function), entry)
         if isinstance(change.record, FunctionUrl):
             self._urls[change.record.id] = (change.namespace, change.function, change.qualifier)
 
     def _forget(self, namespace: Namespace, name: str) -> None:
         entry = self._entries.pop((namespace, name), None)
+        self._reserved.pop((namespace, name), None)
+        self._provisioned.discard((namespace, name))
+        for runnable in () if entry is None else entry.versions.values():
+            self._drop_spec(runnable)
         for record in () if entry is None else entry.settings.values():
             if isinstance(record, FunctionUrl):
                 self._urls.pop(record.id, None)
         self._wake(namespace, name)
+
+    def _note_reservation(self, function: Function) -> None:
+        key = (function.namespace, function.name)
+        if function.reserved_concurrency is None:
+            self._reserved.pop(key, None)
+        else:
+            self._reserved[key] = function.reserved_concurrency
+
+    def _note_provisioned(self, key: tuple[Namespace, str], entry: _Entry) -> None:
+        if any(kind == PROVISIONED.name for kind, _ in entry.settings):
+            self._provisioned.add(key)
+        else:
+            self._provisioned.discard(key)
+
+    def _drop_spec(self, runnable: _Runnable | None) -> None:
+        if runnable is not None and runnable.spec is not None:
+            key = runnable.spec.key
+            self._runnable[key] -= 1
+            if not self._runnable[key]:
+                del self._runnable[key]
 
     def _wake(self, namespace: Namespace, name: str) -> None:
         for waiter in self._waiters.pop((namespace, name), ()):

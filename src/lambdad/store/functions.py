@@ -22,8 +22,22 @@ DELETE_SETTINGS = "DELETE FROM function_settings WHERE account = ? AND region = 
 DELETE_TAGS = "DELETE FROM tags WHERE account = ? AND region = ? AND resource = ?"
 ALL = "SELECT document FROM functions ORDER BY account, region, name"
 OF_NAMESPACE = "SELECT document FROM functions WHERE account = ? AND region = ? ORDER BY name"
-USAGE = """
-    SELECT COUNT(DISTINCT function), COALESCE(SUM(code_size), 0) FROM versions WHERE account = ? AND region = ?
+COUNT = "SELECT COUNT(*) FROM functions WHERE account = ? AND region = ?"
+# By their text, which spares reading every function for the few that have a reservation.
+RESERVING = """
+    SELECT document FROM functions
+    WHERE account = ? AND region = ? AND document NOT LIKE '%"reserved_concurrency":null%'
+"""
+CODE_SIZE = "SELECT code_size FROM code_usage WHERE account = ? AND region = ?"
+ADD_CODE_SIZE = """
+    INSERT INTO code_usage (account, region, code_size) VALUES (?, ?, ?)
+    ON CONFLICT (account, region) DO UPDATE SET code_size = code_usage.code_size + excluded.code_size
+"""
+SIZE_OF_FUNCTION = """
+    SELECT COALESCE(SUM(code_size), 0) FROM versions WHERE account = ? AND region = ? AND function = ?
+"""
+SIZE_OF_VERSION = """
+    SELECT code_size FROM versions WHERE account = ? AND region = ? AND function = ? AND number = ?
 """
 
 GET_VERSION = "SELECT document FROM versions WHERE account = ? AND region = ? AND function = ? AND number = ?"
@@ -72,6 +86,7 @@ class Functions:
     def remove(self, function: Function) -> None:
         """The function with its versions, aliases, settings and tags; event source mappings stay, as AWS does it."""
         key = (function.namespace.account, function.namespace.region, function.name)
+        self._add_code_size(function.namespace, -int(self._connection.execute(SIZE_OF_FUNCTION, key).fetchone()[0]))
         for statement in (DELETE, DELETE_VERSIONS, DELETE_ALIASES, DELETE_SETTINGS):
             self._connection.execute(statement, key)
         self._connection.execute(DELETE_TAGS, (key[0], key[1], function.arn))
@@ -84,10 +99,18 @@ class Functions:
         rows = self._connection.execute(OF_NAMESPACE, (namespace.account, namespace.region))
         return [decode(Function, document) for (document,) in rows]
 
-    def usage(self, namespace: Namespace) -> tuple[int, int]:
-        """The number of functions, and the bytes of the zips of all versions."""
-        row = self._connection.execute(USAGE, (namespace.account, namespace.region)).fetchone()
-        return int(row[0]), int(row[1])
+    def reserving(self, namespace: Namespace) -> list[Function]:
+        """The functions that have reserved concurrency."""
+        rows = self._connection.execute(RESERVING, (namespace.account, namespace.region))
+        return [decode(Function, document) for (document,) in rows]
+
+    def count(self, namespace: Namespace) -> int:
+        return int(self._connection.execute(COUNT, (namespace.account, namespace.region)).fetchone()[0])
+
+    def code_size(self, namespace: Namespace) -> int:
+        """The bytes of the zips of all versions; kept as a sum, so that it costs the same however many there are."""
+        row = self._connection.execute(CODE_SIZE, (namespace.account, namespace.region)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def version(self, namespace: Namespace, name: str, version: str) -> FunctionVersion | None:
         """version: `$LATEST` or a number in digits; anything else is not found."""
@@ -100,13 +123,24 @@ class Functions:
     def put_version(self, version: FunctionVersion) -> None:
         number = version_number(version.version)
         key = _key(version.namespace, version.name)
+        before = self._size_of(version.namespace, version.name, number)
         self._connection.execute(PUT_VERSION, (*key, number, version.package.size, encode(version)))
+        self._add_code_size(version.namespace, version.package.size - before)
         self._changes.append(VersionChanged(version))
 
     def remove_version(self, version: FunctionVersion) -> None:
         number = version_number(version.version)
+        self._add_code_size(version.namespace, -self._size_of(version.namespace, version.name, number))
         self._connection.execute(DELETE_VERSION, (*_key(version.namespace, version.name), number))
         self._changes.append(VersionRemoved(version.namespace, version.name, version.version))
+
+    def _size_of(self, namespace: Namespace, name: str, number: int | None) -> int:
+        row = self._connection.execute(SIZE_OF_VERSION, (*_key(namespace, name), number)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _add_code_size(self, namespace: Namespace, change: int) -> None:
+        if change:
+            self._connection.execute(ADD_CODE_SIZE, (namespace.account, namespace.region, change))
 
     def last_published(self, namespace: Namespace, name: str) -> FunctionVersion | None:
         row = self._connection.execute(LAST_PUBLISHED, _key(namespace, name)).fetchone()

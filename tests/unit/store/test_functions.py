@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.unit.store.records import OTHER, SPACE, make_alias, make_function, make_version, run_with_store
 
+from lambdad.model.arn import Namespace
 from lambdad.store.changes import FunctionChanged, FunctionRemoved, VersionChanged, VersionRemoved
 from lambdad.store.functions import version_number
 from lambdad.store.metadata import SqliteStore, Transaction
@@ -33,7 +34,9 @@ def test_records_come_back_and_namespaces_are_apart(tmp_path: Path) -> None:
             assert functions.version(OTHER, "f", "1") is None
             assert functions.version(SPACE, "f", "live") is None
             assert [function.name for function in functions.of_namespace(SPACE)] == ["f", "g"]
-            assert functions.usage(SPACE) == (2, 8 * 7)
+            assert (functions.count(SPACE), functions.code_size(SPACE)) == (2, 8 * 7)
+            assert functions.code_size(Namespace("999999999999", "eu-west-1")) == 0
+            assert functions.reserving(SPACE) == []
             assert len(list(functions.all())) == 3
             assert len(list(functions.all_versions())) == 9
 
