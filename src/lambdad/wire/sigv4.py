@@ -22,6 +22,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
+from lambdad.wire.aws_chunked import PREFIX as STREAMING_PREFIX
+from lambdad.wire.aws_chunked import SigningContext, decode_body
 from lambdad.wire.http import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -67,10 +69,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller whose signature was right."""
+    """A caller whose signature was right. body: of the request, without the framing of a streamed payload."""
 
     access_key: str
     region: str
+    body: bytes = field(default=b"", repr=False)
 
 
 def namespace_of(headers: Mapping[str, str], query: str, default_region: str) -> Namespace:
@@ -113,7 +116,20 @@ def _namespace(credential: str, default_region: str) -> Namespace:
         return Namespace(DEFAULT_ACCOUNT, default_region)
     key = scope.access_key
     account = key if len(key) == 12 and key.isascii() and key.isdigit() else DEFAULT_ACCOUNT
-    return Namespace(account, scope.region if _REGION.fullmatch(scope.region) else default_region)
+    return Namespace(account, checked_region(scope.region, default_region))
+
+
+def checked_region(text: str, default_region: str) -> str:
+    """A region as clients write it; the default for what cannot be one."""
+    return text if _REGION.fullmatch(text) else default_region
+
+
+def unframed_body(request: Request) -> bytes:
+    """The body without the framing of a streamed payload, whose signatures are not looked at. Raises ApiError 400."""
+    kind = request.headers.get("x-amz-content-sha256", "")
+    if not kind.startswith(STREAMING_PREFIX):
+        return request.body
+    return decode_body(request.body, kind, request.headers.get("x-amz-decoded-content-length"), None)
 
 
 def _between(text: str, start: str, end: str) -> str:
@@ -169,13 +185,19 @@ class Verifier:
             signed.payload_hash,
         )
         text = string_to_sign(signed.timestamp, signed.scope, canonical)
-        expected = hmac.new(self._signing_key(credential, signed.scope), text.encode(), "sha256").hexdigest()
+        key = self._signing_key(credential, signed.scope)
+        expected = hmac.new(key, text.encode(), "sha256").hexdigest()
         if not _same(expected, signed.signature):
             raise _invalid(
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
                 "Access Key and signing method. Consult the service documentation for details."
             )
-        return Identity(credential.access_key, signed.scope.region)
+        body = request.body
+        if signed.payload_hash.startswith(STREAMING_PREFIX):
+            context = SigningContext(key=key, timestamp=signed.timestamp, scope=signed.scope.text, seed=expected)
+            declared = request.headers.get("x-amz-decoded-content-length")
+            body = decode_body(body, signed.payload_hash, declared, context)
+        return Identity(credential.access_key, signed.scope.region, body)
 
     def _signing_key(self, credential: Credential, scope: Scope) -> bytes:
         name = (scope, credential.secret_key)
@@ -267,7 +289,7 @@ def _read_header(request: Request, authorization: str) -> _Signed:
         signature=_required(fields, "Signature"),
         timestamp=_header_timestamp(headers),
         session_token=headers.get("x-amz-security-token"),
-        payload_hash=_payload_hash(request.body, claimed_hash),
+        payload_hash=_payload_hash(request, claimed_hash),
         query=canonical_query(request.query),
         expires_s=None,
     )
@@ -295,7 +317,7 @@ def _read_query(request: Request) -> _Signed:
         signature=_required(fields, "X-Amz-Signature"),
         timestamp=_timestamp(_required(fields, "X-Amz-Date")),
         session_token=fields.get("X-Amz-Security-Token"),
-        payload_hash=_payload_hash(request.body, claimed_hash),
+        payload_hash=_payload_hash(request, claimed_hash),
         query=canonical_query("&".join(others)),
         expires_s=int(expires),
     )
@@ -338,10 +360,12 @@ def _timestamp(text: str) -> str:
     return text
 
 
-def _payload_hash(body: bytes, claimed: str | None) -> str:
-    if claimed == UNSIGNED_PAYLOAD:
-        return UNSIGNED_PAYLOAD
-    actual = hashlib.sha256(body).hexdigest()
+def _payload_hash(request: Request, claimed: str | None) -> str:
+    if claimed is not None and (claimed == UNSIGNED_PAYLOAD or claimed.startswith(STREAMING_PREFIX)):
+        return claimed
+    if claimed is not None and request.overflow and _HEX_DIGEST.fullmatch(claimed):
+        return claimed  # the body was too large to keep, and is not used
+    actual = hashlib.sha256(request.body).hexdigest()
     if claimed is not None and not (_HEX_DIGEST.fullmatch(claimed) and _same(claimed, actual)):
         raise _invalid("The value of x-amz-content-sha256 is not the SHA-256 of the body.")
     return actual
@@ -358,10 +382,13 @@ def _check_time(signed: _Signed, now: float) -> None:
             f"'{signed.scope.date}' != '{signed.timestamp[:8]}', from '{signed.timestamp}'."
         )
     lifetime = CLOCK_SKEW_S if signed.expires_s is None else signed.expires_s
+    minutes = CLOCK_SKEW_S // 60
     if moment + lifetime < now:
-        raise _invalid(f"Signature expired: {signed.timestamp} is now earlier than {_stamp(now - lifetime)}.")
+        ago = f"({_stamp(now)} - {minutes} min.)" if signed.expires_s is None else f"({_stamp(now)} - {lifetime} s)"
+        raise _invalid(f"Signature expired: {signed.timestamp} is now earlier than {_stamp(now - lifetime)} {ago}")
     if moment - CLOCK_SKEW_S > now:
-        raise _invalid(f"Signature not yet current: {signed.timestamp} is still later than {_stamp(now)}.")
+        latest = f"{_stamp(now + CLOCK_SKEW_S)} ({_stamp(now)} + {minutes} min.)"
+        raise _invalid(f"Signature not yet current: {signed.timestamp} is still later than {latest}")
 
 
 def _check_coverage(request: Request, signed: _Signed) -> None:

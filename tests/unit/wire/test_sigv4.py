@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +18,16 @@ from botocore.credentials import Credentials
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
 from lambdad.wire.http import Request
-from lambdad.wire.sigv4 import Credential, Scope, Verifier, canonical_query, namespace_of, parse_scope
+from lambdad.wire.sigv4 import (
+    Credential,
+    Scope,
+    Verifier,
+    canonical_query,
+    namespace_of,
+    parse_scope,
+    signing_key,
+    unframed_body,
+)
 
 KEY = Credential("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 TEMPORARY = Credential("ASIAEXAMPLE", "secret", "token==")
@@ -51,6 +63,10 @@ def signed(
     parts = urlsplit(request.url)
     given = {name.lower(): value for name, value in request.headers.items()}
     return Request("POST", parts.path, parts.query, {"host": parts.netloc, **given}, sent_body)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def now() -> float:
@@ -144,8 +160,14 @@ def test_the_clock_may_differ_by_five_minutes() -> None:
     request = signed()
     for skew in (-290, 290):
         assert verifier().verify(request, now=now() + skew).access_key == "AKIDEXAMPLE"
-    assert refusal(request, now() + 310).message.startswith("Signature expired: ")
-    assert refusal(request, now() - 310).message.startswith("Signature not yet current: ")
+    assert re.fullmatch(
+        r"Signature expired: \w{16} is now earlier than \w{16} \(\w{16} - 5 min\.\)",
+        refusal(request, now() + 310).message,
+    )
+    assert re.fullmatch(
+        r"Signature not yet current: \w{16} is still later than \w{16} \(\w{16} \+ 5 min\.\)",
+        refusal(request, now() - 310).message,
+    )
 
 
 def test_who_is_unknown_or_unsigned_is_told_so() -> None:
@@ -265,3 +287,24 @@ def test_a_scope_is_five_parts() -> None:
 def test_a_query_has_one_canonical_form() -> None:
     assert canonical_query("b=%7e&a=x%2fy&a&c=é".encode().decode("latin-1")) == "a=&a=x%2Fy&b=~&c=%C3%A9"
     assert canonical_query("") == ""
+
+
+def test_a_streamed_payload_is_checked_piece_by_piece() -> None:
+    headers = {"X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "X-Amz-Decoded-Content-Length": "2"}
+    request = signed(headers=headers)
+    authorization, moment = request.headers["authorization"], request.headers["x-amz-date"]
+    seed = authorization.rpartition("Signature=")[2]
+    scope = Scope(KEY.access_key, moment[:8], "eu-west-1", "lambda")
+    previous, body = seed, b""
+    for piece in (b"{}", b""):
+        lines = ("AWS4-HMAC-SHA256-PAYLOAD", moment, scope.text, previous, sha256(b""), sha256(piece))
+        previous = hmac.new(signing_key(KEY.secret_key, scope), "\n".join(lines).encode(), "sha256").hexdigest()
+        body += b"%x;chunk-signature=%b\r\n%b\r\n" % (len(piece), previous.encode(), piece)
+    assert verifier().verify(replace(request, body=body), now=now()).body == b"{}"
+    assert refusal(replace(request, body=body.replace(b"{}", b"[]"))).code == "InvalidSignatureException"
+    assert unframed_body(replace(request, body=body)) == b"{}"
+
+
+def test_a_body_too_large_to_keep_is_taken_by_its_hash() -> None:
+    request = signed(headers={"X-Amz-Content-SHA256": sha256(b'{"a": 1}')})
+    assert verifier().verify(replace(request, body=b"", overflow=1), now=now()).body == b""
