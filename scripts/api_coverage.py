@@ -19,14 +19,12 @@ FRONTEND = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
 
 _MAPPING = "kept, checked and shown; no source is read, and the mapping's state says so"
 _SIGNING = "kept, attached and shown; signatures are not verified"
-_PROVISIONED = "kept; nothing is initialised ahead, and the status says so"
 _INSTANCES = "kept and shown as requested; there are no managed instances to scale"
 _RUNTIME = "kept and shown; runtimes are those of this host"
 
 CONFIGURATION_ONLY = {
     "CreateEventSourceMapping": _MAPPING,
     "UpdateEventSourceMapping": _MAPPING,
-    "PutProvisionedConcurrencyConfig": _PROVISIONED,
     "CreateCodeSigningConfig": _SIGNING,
     "UpdateCodeSigningConfig": _SIGNING,
     "PutFunctionCodeSigningConfig": _SIGNING,

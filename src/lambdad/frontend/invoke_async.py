@@ -20,9 +20,14 @@ from lambdad.model.limits import PAYLOAD_ASYNC_MAX
 
 
 async def invoke_async(
-    resolver: Resolver, acceptor: Acceptor, namespace: Namespace, request_id: str, parameters: Mapping[str, Any]
+    resolver: Resolver,
+    acceptor: Acceptor,
+    namespace: Namespace,
+    request_id: str,
+    parameters: Mapping[str, Any],
+    trace_id: str,
 ) -> Mapping[str, Any]:
-    """Accept one event. parameters: of the service model. Raises `ApiError`."""
+    """Accept one event. parameters: of the service model. trace_id: as of `Invocation`. Raises `ApiError`."""
     payload: bytes = parameters.get("InvokeArgs") or b"{}"
     if len(payload) > PAYLOAD_ASYNC_MAX:
         raise too_large(f"Request must be smaller than {PAYLOAD_ASYNC_MAX} bytes for the InvokeFunction operation")
@@ -31,7 +36,7 @@ async def invoke_async(
     except orjson.JSONDecodeError as error:
         raise invalid_request_content(f"Could not parse request body into json: {error}") from None
     target = resolver.resolve(namespace, parameters["FunctionName"], None, random.random())  # noqa: S311
-    invocation = Invocation(request_id=request_id, payload=payload, invoked_arn=target.invoked_arn)
+    invocation = Invocation(request_id=request_id, payload=payload, invoked_arn=target.invoked_arn, trace_id=trace_id)
     accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def done(error: ApiError | None) -> None:

@@ -21,6 +21,7 @@ from lambdad.frontend.function_url import FunctionUrlFrontend
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.frontend.invoke_async import invoke_async
 from lambdad.frontend.stream import StreamFrontend
+from lambdad.frontend.trace import new_trace_id
 from lambdad.identity.gate import Audience
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
@@ -187,7 +188,7 @@ class _Node:
             paths, MetricsPage(metrics, self._observe_environments), CodePage(blobs, locations, self._clock)
         )
         operations = _operations(self._control.operations, config, self._clock)
-        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events)
+        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, self._clock)
         app = HttpApp(
             load_service(),
             frontend,
@@ -265,7 +266,7 @@ class _Node:
     def _follow_changes(self) -> None:
         """End the sandboxes of specs that nothing resolves to any more; reserve and provision what is configured."""
         self._placement.configure(make_plan(self._catalogue))
-        for key in self._placement.state.keys():
+        for key in self._placement.state.spec_keys():
             if not self._catalogue.runs(key):
                 self._placement.retire(key)
 
@@ -308,11 +309,12 @@ def _s3_settings(config: Config) -> S3Settings:
     )
 
 
-def _invoke_async(catalogue: Catalogue, events: EventService) -> Operation:
+def _invoke_async(catalogue: Catalogue, events: EventService, clock: Clock) -> Operation:
     async def operation(
         request: Request, namespace: Namespace, request_id: str, parameters: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        return await invoke_async(catalogue, events, namespace, request_id, parameters)
+        trace_id = request.headers.get("x-amzn-trace-id") or new_trace_id(clock.time())
+        return await invoke_async(catalogue, events, namespace, request_id, parameters, trace_id)
 
     return operation
 

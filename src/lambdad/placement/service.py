@@ -175,7 +175,7 @@ class Placement:
         try:
             started = await self._worker.start(environment, spec)
         except StartFailed as failure:
-            status = 502 if failure.code != "ServiceException" else 500
+            status = START_STATUS.get(failure.code, 502)
             error, problem = ApiError(failure.code, status, str(failure)), str(failure)
         except WorkerUnavailable:
             error = _worker_lost()
@@ -197,6 +197,8 @@ class Placement:
         self._perform(self.state.worker_lost(_worker_lost(), self._clock.monotonic()))
 
 
+START_STATUS = {"ServiceException": 500, "SnapStartException": 400, "SnapStartTimeoutException": 408}
+"""HTTP status of what a start may fail with; of all others 502."""
 _PROVISIONED = (Charge.PROVISIONED_RESERVED, Charge.PROVISIONED_UNRESERVED)
 
 

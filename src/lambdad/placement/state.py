@@ -246,7 +246,7 @@ class PlacementState:
             effects += self._reconcile(reserve, now)
         return effects
 
-    def keys(self) -> list[str]:
+    def spec_keys(self) -> list[str]:
         """The specs that have environments or requests."""
         return list(self._pools)
 

@@ -29,13 +29,15 @@ class Acceptor:
 
 def call(acceptor: Acceptor, **parameters: Any) -> Mapping[str, Any]:
     named = {"FunctionName": "f", **parameters}
-    return asyncio.run(invoke_async(FakeFunctions(), acceptor, HERE, "r-1", named))
+    return asyncio.run(invoke_async(FakeFunctions(), acceptor, HERE, "r-1", named, "Root=1-2-3"))
 
 
 def test_an_event_is_accepted_with_the_requests_id() -> None:
     acceptor = Acceptor()
     assert call(acceptor, InvokeArgs=b"[1]") == {"Status": 202}
-    assert [(found.request_id, found.payload) for found in acceptor.accepted] == [("r-1", b"[1]")]
+    assert [(found.request_id, found.payload, found.trace_id) for found in acceptor.accepted] == [
+        ("r-1", b"[1]", "Root=1-2-3")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_fewer_or_none_ends_what_is_too_much_idle_ones_now_and_busy_ones_when_th
     assert sorted(effect.environment for effect in stopped if isinstance(effect, Stop)) == sorted(
         set(names) - {assign.environment}
     )
-    assert state.keys() == []
+    assert state.spec_keys() == []
     state.validate()
 
 

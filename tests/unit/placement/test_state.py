@@ -181,7 +181,7 @@ def test_a_retired_spec_loses_its_idle_environments_now_and_the_others_when_they
     state.settled(names[0], 0.0)
     assert state.retire(SPEC.key) == [Stop(names[0])]
     assert state.settled(names[1], 0.0) == [Stop(names[1])]
-    assert state.keys() == []
+    assert state.spec_keys() == []
 
 
 def test_losing_the_worker_fails_what_waits_and_forgets_everything() -> None:
