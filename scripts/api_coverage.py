@@ -30,7 +30,6 @@ CONFIGURATION_ONLY = {
     "PutFunctionCodeSigningConfig": _SIGNING,
     "PutFunctionScalingConfig": _INSTANCES,
     "PutRuntimeManagementConfig": _RUNTIME,
-    "PutFunctionRecursionConfig": "kept and shown; loops are not detected",
 }
 """Operations whose answers are AWS's, and whose effect is not or not wholly there."""
 

@@ -23,6 +23,8 @@ class Condition(StrEnum):
     RETRIES_EXHAUSTED = "RetriesExhausted"
     EVENT_AGE_EXCEEDED = "EventAgeExceeded"
     ZERO_RESERVED_CONCURRENCY = "ZeroReservedConcurrency"
+    RECURSIVE_LOOP = "RecursiveLoop"
+    """Ours: AWS's word for it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,11 +39,12 @@ from lambdad.events.records import (
     encode_delivery,
 )
 from lambdad.events.verdict import Done, GivenUp, Later, Settle
-from lambdad.model.arn import Namespace
+from lambdad.model.arn import Namespace, function_arn
 from lambdad.model.clock import Clock
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.lineage import PASSES_MAX, passes
 from lambdad.model.settings import InvokeConfig
 from lambdad.placement.service import Ticket
 from lambdad.store.event_queue import Death, Message, Retry
@@ -70,6 +71,8 @@ class Target(Protocol):
     def dead_letter_arn(self) -> str: ...
     @property
     def setting_key(self) -> str: ...
+    @property
+    def recursion_allowed(self) -> bool: ...
 
 
 class Resolver(Protocol):
@@ -187,6 +190,8 @@ class _Run:
         now = runner.now()
         reserved = None if self._target is None else self._target.reserved_concurrency
         end = before_attempt(self._progress, self._rules, reserved, now)
+        if end is None and self._goes_round():
+            end = GiveUp(Condition.RECURSIVE_LOOP)
         if end is not None:
             self._give_up(end.condition, self._message.attempts, decode_last(self._message.last))
         elif refusal is not None or self._target is None:
@@ -194,6 +199,13 @@ class _Run:
         else:
             runner.observer.event_started(event.function, now - event.accepted)
             self._invoke(self._target)
+
+    def _goes_round(self) -> bool:
+        """Whether the event has passed its function too often."""
+        event, target = self._event, self._target
+        if target is None or target.recursion_allowed:
+            return False
+        return passes(event.trace_id, function_arn(event.namespace, event.function)) > PASSES_MAX
 
     def _invoke(self, target: Target) -> None:
         event = self._event

@@ -15,10 +15,17 @@ import orjson
 
 from lambdad.frontend.interface import Resolver, Target
 from lambdad.frontend.trace import new_trace_id
-from lambdad.model.arn import Namespace
-from lambdad.model.errors import invalid_parameter, invalid_request_content, too_large, validation
+from lambdad.model.arn import Namespace, function_arn
+from lambdad.model.errors import (
+    invalid_parameter,
+    invalid_request_content,
+    recursive_invocation,
+    too_large,
+    validation,
+)
 from lambdad.model.invocation import Invocation
 from lambdad.model.limits import CLIENT_CONTEXT_MAX
+from lambdad.model.lineage import PASSES_MAX, pass_through
 from lambdad.wire.http import Request, Response
 
 
@@ -73,10 +80,24 @@ def read_invocation(
         payload=read_payload(request, payload_max),
         invoked_arn=opening.target.invoked_arn,
         client_context=read_client_context(headers.get("x-amz-client-context")),
-        trace_id=headers.get("x-amzn-trace-id") or new_trace_id(now),
+        trace_id=read_trace(headers.get("x-amzn-trace-id"), opening, now),
         tail=headers.get("x-amz-log-type") == "Tail" and opening.kind == "RequestResponse",
         streaming=streaming,
     )
+
+
+def read_trace(header: str | None, opening: Opening, now: float) -> str:
+    """The trace that the invocation goes on with. Raises `ApiError` 400 for a call that goes round in circles.
+
+    An event that does is accepted, and given up by whoever runs it: nobody waits for the answer.
+    """
+    if not header:
+        return new_trace_id(now)
+    spec = opening.target.spec
+    trace, count = pass_through(header, function_arn(spec.namespace, spec.function_name))
+    if count > PASSES_MAX and not opening.target.recursion_allowed and opening.kind != "Event":
+        raise recursive_invocation()
+    return trace
 
 
 def read_qualifier(query: str) -> str | None:

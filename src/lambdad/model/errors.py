@@ -89,3 +89,12 @@ def throttled(reason: str, retry_after_s: int = 1) -> ApiError:
         members={"Reason": reason, "Type": "User"},
         headers={"Retry-After": str(retry_after_s)},
     )
+
+
+def recursive_invocation() -> ApiError:
+    return ApiError(
+        "RecursiveInvocationException",
+        400,
+        "Lambda has detected your function being invoked in a recursive loop with other AWS resources and stopped your "
+        "function's invocation.",
+    )

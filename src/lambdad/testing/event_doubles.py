@@ -71,6 +71,7 @@ class FakeTarget:
     qualifier: str | None = None
     reserved_concurrency: int | None = None
     dead_letter_arn: str = ""
+    recursion_allowed: bool = False
 
     @property
     def setting_key(self) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from lambdad.events.event import Event, decode_last, encode_event
 from lambdad.events.policy import Timing
 from lambdad.events.runner import UNRESOLVED_S, EventRunner
 from lambdad.events.verdict import Done, GivenUp, Later, Verdict
+from lambdad.model.arn import function_arn
 from lambdad.model.errors import ApiError, conflict, service_error, throttled
 from lambdad.model.invocation import InvocationResult
+from lambdad.model.lineage import PASSES_MAX, pass_through
 from lambdad.model.settings import InvokeConfig
 from lambdad.store.event_queue import Message
 from lambdad.testing.event_doubles import FakeFunctions, FakeTarget, RecordingObserver, VirtualClock, failed, succeeded
@@ -129,6 +133,23 @@ def test_an_old_event_is_given_up_without_running() -> None:
     assert isinstance(verdict, GivenUp)
     assert verdict.death.reason == "EventAgeExceeded"
     assert len(verdict.follow) == 1
+    assert world.functions.outcomes
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_an_event_that_goes_round_in_circles_is_given_up_unless_that_is_allowed(is_allowed: bool) -> None:
+    world = World(succeeded(), on_failure=SQS)
+    world.functions.targets["f"].recursion_allowed = is_allowed
+    message = world.message()
+    trace = "Root=1-2-3"
+    for _ in range(PASSES_MAX + 1):
+        trace, _ = pass_through(trace, function_arn(HERE, "f"))
+    verdict = world.run(replace(message, meta=json.dumps({"trace_id": trace})))
+    if is_allowed:
+        assert isinstance(verdict, Done)
+        return
+    assert isinstance(verdict, GivenUp)
+    assert (verdict.death.reason, len(verdict.follow)) == ("RecursiveLoop", 1)
     assert world.functions.outcomes
 
 

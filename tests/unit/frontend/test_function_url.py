@@ -39,6 +39,7 @@ class Resolved:
     executed_version: str = "$LATEST"
     invoked_arn: str = "arn:f"
     qualifier: str | None = None
+    recursion_allowed: bool = False
     reserved_concurrency: int | None = None
 
 

@@ -17,6 +17,7 @@ from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, function_not_found, throttled
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_ASYNC_MAX, PAYLOAD_SYNC_MAX
+from lambdad.model.lineage import PASSES_MAX
 from lambdad.placement.service import Ticket
 from lambdad.testing.specs import make_spec
 from lambdad.wire.http import Request, Response
@@ -32,6 +33,7 @@ class Resolved:
     executed_version: str = "$LATEST"
     invoked_arn: str = "arn:f"
     qualifier: str | None = None
+    recursion_allowed: bool = False
 
 
 class World:
@@ -185,7 +187,19 @@ def test_an_event_is_accepted_for_later() -> None:
 def test_a_trace_header_of_the_caller_is_passed_on() -> None:
     world = World()
     world.invoke(x_amzn_trace_id="Root=1-2-3")
-    assert world.tickets[0].invocation.trace_id == "Root=1-2-3"
+    assert world.tickets[0].invocation.trace_id.startswith("Root=1-2-3;Lineage=")
+
+
+def test_a_call_that_goes_round_in_circles_is_stopped() -> None:
+    trace = "Root=1-2-3"
+    for _ in range(PASSES_MAX):
+        world = World()
+        world.invoke(x_amzn_trace_id=trace)
+        trace = world.tickets[0].invocation.trace_id
+    world = World()
+    response = world.invoke(x_amzn_trace_id=trace)
+    assert (response.status, world.tickets) == (400, [])
+    assert b"recursive loop" in response.body
 
 
 def test_the_client_context_reaches_the_function_decoded() -> None:
