@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from bench.cold import PHASES, WAYS
+from bench.control_plane import OPERATIONS
 from bench.figures import percentile
 from bench.images.plots import draw_sharing, draw_starts
 
@@ -29,6 +30,8 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             case "fairness" if document["samples"]:
                 figure = _draw_latency(document["samples"], "A warm function, alone and beside the flood of another")
                 written += _save(figure, folder / "fairness")
+            case "control-plane":
+                written += _save(_draw_control_plane(document["samples"]), folder / "control-plane")
             case "image-sharing":
                 written += _save(draw_sharing(document["samples"]), folder / "image-sharing")
             case "image-starts":
@@ -52,6 +55,21 @@ def _draw_phases(samples: Mapping[str, Sequence[float]]) -> Figure:
     axes.set_title("Cold start of a small Python function, in phases", loc="left")
     axes.margins(x=0.12)
     axes.legend(ncols=len(PHASES), frameon=False, loc="upper right")
+    _plain(axes)
+    return figure
+
+
+def _draw_control_plane(samples: Mapping[str, Sequence[float]]) -> Figure:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes: Any = figure.subplots()
+    for operation, colour in zip(OPERATIONS, (*_COLOURS, "#5e548e"), strict=True):
+        axes.plot(samples["functions"], samples[operation], marker="o", color=colour, label=operation)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("functions in the account, each with ten versions")
+    axes.set_ylabel("milliseconds, median")
+    axes.set_title("Requests to the control plane by the size of an account", loc="left")
+    axes.legend(frameon=False, ncols=3)
     _plain(axes)
     return figure
 

@@ -12,16 +12,17 @@ from lambdad.testing.local_node import LocalNode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much to measure. seconds: of each program in each round."""
+    """How much to measure. seconds: of each program in each round. functions: sizes of an account, ascending."""
 
     rounds: int
     seconds: float
     cold_starts: int
     idle_sandboxes: tuple[int, ...]
+    functions: tuple[int, ...]
 
 
-FULL = Effort(rounds=5, seconds=2.0, cold_starts=60, idle_sandboxes=(1, 100, 1000))
-QUICK = Effort(rounds=1, seconds=0.5, cold_starts=5, idle_sandboxes=(1, 20))
+FULL = Effort(rounds=5, seconds=2.0, cold_starts=60, idle_sandboxes=(1, 100, 1000), functions=(100, 1_000, 10_000))
+QUICK = Effort(rounds=1, seconds=0.5, cold_starts=5, idle_sandboxes=(1, 20), functions=(1, 20))
 
 
 @dataclass(frozen=True, slots=True)

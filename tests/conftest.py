@@ -20,6 +20,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lambdad.testing.local_node import LocalNode
+from lambdad.testing.shapes import watch
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +35,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNode]:
 
 @pytest.fixture(scope="session")
 def lambda_client(node: LocalNode) -> Any:
-    """boto3's Lambda client of the shared node."""
-    return node.client()
+    """boto3's Lambda client of the shared node; whatever it is answered is held against the service model."""
+    return watch(node.client())
 
 
 class _Outcomes:

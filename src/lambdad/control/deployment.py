@@ -155,7 +155,7 @@ def asked(version: FunctionVersion, deployment: Deployment, revision_id: str, no
 
 
 def _unfinished(transaction: Transaction) -> list[FunctionVersion]:
-    return [version for version in transaction.functions.all_versions() if is_changing(version)]
+    return [version for version in transaction.functions.maybe_changing() if is_changing(version)]
 
 
 def is_changing(version: FunctionVersion) -> bool:

@@ -7,13 +7,16 @@ new again. Safe beside everything else that uses the store of this process.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import Protocol
 
-from lambdad.model.function import Deployment
 from lambdad.store.metadata import Store, Transaction
 
+_DIGEST = re.compile(r'"(?:manifest_)?sha256":"([0-9a-f]{64})"')
+"""In a version's document. Found in the text, because to read every version takes a large store minutes; a quote inside
+of a string is escaped there, so nothing that a user writes looks like this."""
 GRACE_S = 3600.0
 """How long a package may lie without a record: far longer than any request takes from the one to the other."""
 
@@ -59,18 +62,6 @@ class Sweep:
 def referenced(transaction: Transaction) -> set[str]:
     """The digests of all blobs that a record refers to."""
     found = {layer.code.sha256 for layer in transaction.layers.all()}
-    for version in transaction.functions.all_versions():
-        found |= _of_deployment(version.deployment)
-        if version.serving is not None:
-            found |= _of_deployment(version.serving)
-    return found
-
-
-def _of_deployment(deployment: Deployment) -> set[str]:
-    package = deployment.package
-    found = {layer.code.sha256 for layer in deployment.settings.layers}
-    if package.code is not None:
-        found.add(package.code.sha256)
-    if package.image is not None:
-        found.add(package.image.manifest_sha256)
+    for _, _, _, document in transaction.functions.version_documents():
+        found.update(_DIGEST.findall(document))
     return found

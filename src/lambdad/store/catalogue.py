@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
@@ -37,6 +36,7 @@ from lambdad.store.changes import (
     VersionChanged,
     VersionRemoved,
 )
+from lambdad.store.codec import decode
 from lambdad.store.metadata import Store, Transaction
 from lambdad.store.settings import PROVISIONED, URL, Kind
 
@@ -78,12 +78,25 @@ class _Runnable:
 @dataclass(slots=True)
 class _Entry:
     function: Function
-    versions: dict[str, _Runnable] = field(default_factory=dict)
+    versions: dict[str, _Runnable | str] = field(default_factory=dict)
+    """As text, as the store has it, until somebody asks: of very many versions few are ever called."""
     aliases: dict[str, Alias] = field(default_factory=dict)
     settings: dict[tuple[str, str], object] = field(default_factory=dict)
     """(kind, qualifier) → record."""
 
-    def shares(self, qualifier: str) -> Iterator[tuple[EnvironmentSpec, float]]:
+    def runnable(self, number: str, egress: str) -> _Runnable | None:
+        found = self.versions.get(number)
+        if isinstance(found, str):
+            found = self.versions[number] = _make_runnable(decode(FunctionVersion, found), egress)
+        return found
+
+    def runnables(self, egress: str) -> Iterator[_Runnable]:
+        for number in self.versions:
+            found = self.runnable(number, egress)
+            assert found is not None
+            yield found
+
+    def shares(self, qualifier: str, egress: str) -> Iterator[tuple[EnvironmentSpec, float]]:
         """What a version or an alias stands for, as far as it can run, with the share of requests that it gets."""
         alias = self.aliases.get(qualifier)
         if alias is None:
@@ -91,7 +104,7 @@ class _Entry:
         else:
             weights = {alias.version: 1 - sum(alias.weights.values()), **alias.weights}
         for version, share in weights.items():
-            runnable = self.versions.get(version)
+            runnable = self.runnable(version, egress)
             if runnable is not None and runnable.spec is not None:
                 yield runnable.spec, share
 
@@ -106,8 +119,6 @@ class Catalogue:
         self._egress = egress
         self._entries: dict[tuple[Namespace, str], _Entry] = {}
         self._urls: dict[str, tuple[Namespace, str, str]] = {}
-        self._runnable: Counter[str] = Counter()
-        """How many versions run a spec, by its key; the same spec object is shared by what did not change."""
         self._reserved: dict[tuple[Namespace, str], int] = {}
         self._provisioned: set[tuple[Namespace, str]] = set()
         """Functions with provisioned concurrency."""
@@ -116,7 +127,11 @@ class Catalogue:
     async def open(self, store: Store) -> None:
         """Load everything, and follow every change from then on. Before the first write of this process."""
         store.subscribe(self.apply)
-        self.apply(await store.read(_everything))
+        changes, versions = await store.read(_everything)
+        self.apply([change for change in changes if isinstance(change, FunctionChanged)])
+        for namespace, name, number, document in versions:
+            self._entries[namespace, name].versions[number] = document
+        self.apply([change for change in changes if not isinstance(change, FunctionChanged)])
 
     def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
         """What an invoke of `name` by somebody in `namespace` runs.
@@ -132,7 +147,7 @@ class Catalogue:
         alias = entry.aliases.get(number)
         if alias is not None:
             number = alias.choose(draw)
-        runnable = entry.versions.get(number)
+        runnable = entry.runnable(number, self._egress)
         if runnable is None:
             raise function_not_found(function_arn(namespace, name, qualifier))
         version, spec = runnable.version, runnable.spec
@@ -155,13 +170,16 @@ class Catalogue:
     def specs(self) -> Iterator[EnvironmentSpec]:
         """Of everything that can run now: sandboxes of other specs are of no further use."""
         for entry in self._entries.values():
-            for runnable in entry.versions.values():
+            for runnable in entry.runnables(self._egress):
                 if runnable.spec is not None:
                     yield runnable.spec
 
     def runs(self, key: str) -> bool:
-        """Whether something can still run on the spec with this key."""
-        return key in self._runnable
+        """Whether something can still run on the spec with this key, which says itself whose it is."""
+        account, region, name, number, revision = key.split("/", 4)
+        entry = self._entries.get((Namespace(account, region), name))
+        runnable = None if entry is None else entry.runnable(number, self._egress)
+        return runnable is not None and runnable.spec is not None and runnable.spec.revision == revision
 
     def reservations(self) -> dict[tuple[Namespace, str], int]:
         """What functions have reserved, by namespace and name."""
@@ -176,7 +194,7 @@ class Catalogue:
             for (kind, qualifier), record in entry.settings.items():
                 if kind == PROVISIONED.name:
                     assert isinstance(record, ProvisionedConcurrency)
-                    yield qualifier, record, tuple(entry.shares(qualifier))
+                    yield qualifier, record, tuple(entry.shares(qualifier, self._egress))
 
     def function(self, namespace: Namespace, name: str) -> Function | None:
         entry = self._entries.get((namespace, name))
@@ -205,7 +223,7 @@ class Catalogue:
     def is_changing(self, namespace: Namespace, name: str) -> bool:
         """Whether `$LATEST` is Pending, or an update of it is in progress."""
         entry = self._entries.get((namespace, name))
-        runnable = None if entry is None else entry.versions.get(LATEST)
+        runnable = None if entry is None else entry.runnable(LATEST, self._egress)
         return runnable is not None and _is_changing(runnable.version)
 
     async def settled(self, namespace: Namespace, name: str, timeout: float) -> bool:
@@ -252,8 +270,8 @@ class Catalogue:
 
     def _is_any_pending(self, namespace: Namespace, name: str) -> bool:
         entry = self._entries.get((namespace, name))
-        versions = () if entry is None else entry.versions.values()
-        return any(runnable.version.state.value == PENDING for runnable in versions)
+        runnables = () if entry is None else entry.runnables(self._egress)
+        return any(runnable.version.state.value == PENDING for runnable in runnables)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take over the changes of a committed write, in their order."""
@@ -271,7 +289,7 @@ class Catalogue:
                 case VersionChanged(version):
                     self._put_version(version)
                 case VersionRemoved(namespace, name, number):
-                    self._drop_spec(self._entries[namespace, name].versions.pop(number, None))
+                    self._entries[namespace, name].versions.pop(number, None)
                 case AliasChanged(alias):
                     self._entries[alias.namespace, alias.function].aliases[alias.name] = alias
                 case AliasRemoved(namespace, name, alias_name):
@@ -283,14 +301,10 @@ class Catalogue:
 
     def _put_version(self, version: FunctionVersion) -> None:
         entry = self._entries[version.namespace, version.name]
-        before = entry.versions.get(version.version)
-        spec = None if version.serving is None else environment_spec(version, version.serving, self._egress)
-        if before is not None and before.spec == spec:
-            spec = before.spec
-        entry.versions[version.version] = _Runnable(version, spec)
-        if spec is not None:
-            self._runnable[spec.key] += 1
-        self._drop_spec(before)
+        before, runnable = entry.runnable(version.version, self._egress), _make_runnable(version, self._egress)
+        if before is not None and before.spec == runnable.spec:
+            runnable = _Runnable(version, before.spec)
+        entry.versions[version.version] = runnable
         if not _is_changing(version):
             self._wake(version.namespace, version.name)
 
@@ -311,8 +325,6 @@ class Catalogue:
         entry = self._entries.pop((namespace, name), None)
         self._reserved.pop((namespace, name), None)
         self._provisioned.discard((namespace, name))
-        for runnable in () if entry is None else entry.versions.values():
-            self._drop_spec(runnable)
         for record in () if entry is None else entry.settings.values():
             if isinstance(record, FunctionUrl):
                 self._urls.pop(record.id, None)
@@ -330,13 +342,6 @@ class Catalogue:
             self._provisioned.add(key)
         else:
             self._provisioned.discard(key)
-
-    def _drop_spec(self, runnable: _Runnable | None) -> None:
-        if runnable is not None and runnable.spec is not None:
-            key = runnable.spec.key
-            self._runnable[key] -= 1
-            if not self._runnable[key]:
-                del self._runnable[key]
 
     def _wake(self, namespace: Namespace, name: str) -> None:
         for waiter in self._waiters.pop((namespace, name), ()):
@@ -387,11 +392,15 @@ def resolve_reference(namespace: Namespace, text: str, qualifier: str | None) ->
     return reference.name, qualifier if reference.qualifier is None else reference.qualifier
 
 
-def _everything(transaction: Transaction) -> list[Change]:
-    """The whole state as the changes that lead to it."""
+def _make_runnable(version: FunctionVersion, egress: str) -> _Runnable:
+    serving = version.serving
+    return _Runnable(version, None if serving is None else environment_spec(version, serving, egress))
+
+
+def _everything(transaction: Transaction) -> tuple[list[Change], list[tuple[Namespace, str, str, str]]]:
+    """The whole state: the changes that lead to it, and the versions as text."""
     changes: list[Change] = []
     changes.extend(FunctionChanged(function) for function in transaction.functions.all())
-    changes.extend(VersionChanged(version) for version in transaction.functions.all_versions())
     changes.extend(AliasChanged(alias) for alias in transaction.aliases.all())
     changes.extend(transaction.settings.all())
-    return changes
+    return changes, list(transaction.functions.version_documents())

@@ -64,6 +64,12 @@ PAGE_OF_ALL = """
     WHERE account = ? AND region = ? AND (function > ? OR (function = ? AND number >= ?))
     ORDER BY function, number LIMIT ?
 """
+VERSION_DOCUMENTS = "SELECT account, region, function, number, document FROM versions"
+# Roughly, by the text: what is found is looked at.
+CHANGING = """
+    SELECT document FROM versions WHERE document LIKE '%"Pending"%' OR document LIKE '%"InProgress"%'
+    ORDER BY account, region, function, number
+"""
 ALL_VERSIONS = "SELECT document FROM versions ORDER BY account, region, function, number"
 
 
@@ -160,6 +166,17 @@ class Functions:
         """Every version of every function, by name and number, from (name, number) on."""
         key = (namespace.account, namespace.region, name, name, number, limit)
         return [decode(FunctionVersion, document) for (document,) in self._connection.execute(PAGE_OF_ALL, key)]
+
+    def version_documents(self) -> Iterator[tuple[Namespace, str, str, str]]:
+        """Every version as text: namespace, function, version, what `decode` makes a FunctionVersion of."""
+        spaces: dict[tuple[str, str], Namespace] = {}
+        for account, region, name, number, document in self._connection.execute(VERSION_DOCUMENTS):
+            namespace = spaces.setdefault((account, region), Namespace(account, region))
+            yield namespace, name, str(number) if number else LATEST, document
+
+    def maybe_changing(self) -> Iterator[FunctionVersion]:
+        """Every version that is Pending or being updated, and perhaps some more; few, of however many there are."""
+        return (decode(FunctionVersion, document) for (document,) in self._connection.execute(CHANGING))
 
     def all_versions(self) -> Iterator[FunctionVersion]:
         return (decode(FunctionVersion, document) for (document,) in self._connection.execute(ALL_VERSIONS))
