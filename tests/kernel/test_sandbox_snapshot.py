@@ -1,4 +1,4 @@
-"""Snapshots of the native driver: forks that are strangers to each other, and a snapshot process that may do no more."""
+"""Snapshots of the native driver: forks that are strangers to each other, and a snapshot process that may do little."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from lambdad.linux.process import pid_of
 from lambdad.sandbox.interface import ExitStatus, Sandbox, SandboxError, Snapshot
 from lambdad.sandbox.native import NativeDriver
 from lambdad.sandbox.spec import Bind, Fork, Restore, ZygoteSpec
@@ -51,8 +50,26 @@ def tell(**facts):
     os.write(1, (json.dumps(facts) + "\\n").encode())
 """
 DRAWS = (
-    "tell(draws=[random.random(), secrets.token_hex(), str(uuid.uuid4()), ssl.RAND_bytes(16).hex(), str(uuid.uuid1())])"
+    "tell(draws=[random.random(), secrets.token_hex(), str(uuid.uuid4()), str(uuid.uuid1()), "
+    "ssl.RAND_bytes(16).hex(), tempfile.mktemp()])"
 )
+REFUSED = """
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(name, *arguments):
+    ctypes.set_errno(0)
+    return [name, getattr(libc, name)(*arguments), ctypes.get_errno()]
+def attempts():
+    own = {name: os.open("/proc/self/ns/" + name, os.O_RDONLY) for name in ("user", "mnt", "net", "pid", "cgroup")}
+    return [
+        *[attempt("unshare", flag) for flag in (0x10000000, 0x20000, 0x20000000, 0x40000000, 0x7E020000)],
+        attempt("setns", own["user"], 0x10000000), attempt("setns", own["user"], 0), attempt("setns", own["net"], 0),
+        attempt("setns", own["cgroup"], 0x02000000), attempt("setns", os.pidfd_open(os.getpid()), 0x40020000),
+        attempt("setns", own["mnt"], 0x20000), attempt("setns", own["net"], 0x40000000),
+        attempt("mount", b"none", b"/tmp", b"tmpfs", 0, None), attempt("umount2", b"/tmp", 2),
+        attempt("sethostname", b"x", 1), attempt("syscall", 429, -1, b"", -100, b"/tmp", 4),
+        attempt("syscall", 430, b"tmpfs", 0),
+    ]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +109,10 @@ async def captured(lab: Lab, init: str, after: str = "") -> AsyncIterator[Snapsh
     snapshot = await lab.driver.launch_snapshot(f"s{next(_numbers)}", spec, volume)
     try:
         async with asyncio.timeout(DEADLINE_S):
-            waiting = [asyncio.shield(snapshot.captured), asyncio.shield(snapshot.sandbox.exited)]
+            waiting: list[asyncio.Future[Any]] = [
+                asyncio.shield(snapshot.captured),
+                asyncio.shield(snapshot.sandbox.exited),
+            ]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if not snapshot.captured.done():
                 with contextlib.suppress(BlockingIOError):
@@ -141,5 +161,154 @@ def test_forks_of_one_snapshot_draw_different_numbers_and_keep_what_was_initiali
         assert {one["directory"] for one in told} == {"/var/task"}
         for draws in zip(*(one["draws"] for one in told), strict=True):
             assert len(set(draws)) == 3, draws
+
+    runner.run(scenario())
+
+
+def test_a_fork_sees_no_process_file_or_network_of_its_siblings(lab: Lab, runner: asyncio.Runner) -> None:
+    after = """
+own = open("/tmp/own", "w")
+server = socket.socket(); server.bind(("127.0.0.1", 5000)); server.listen()
+abstract = socket.socket(socket.AF_UNIX); abstract.bind(chr(0) + "sibling"); abstract.listen()
+tell(pid=os.getpid(), visible=visible(), files=sorted(os.listdir("/tmp")), hostname=socket.gethostname(),
+     interfaces=[name for _, name in socket.if_nameindex()], capabilities=capabilities(),
+     ids=[os.getuid(), os.getgid()], descriptors=len(os.listdir("/proc/self/fd")), parent=os.getppid())
+import time
+while os.environ["STAYS"] == "yes": time.sleep(3600)
+"""
+
+    async def scenario() -> None:
+        init = "open('/tmp/made', 'w').write('init')"
+        async with captured(lab, init, after) as snapshot, contextlib.AsyncExitStack() as stack:
+            first = await stack.enter_async_context(restored(lab, snapshot, STAYS="yes"))
+            output = Output(first)
+            told = json.loads(await output.wait_for(lambda data: data.endswith(b"\n")))
+            output.close()
+            second, result = await facts(lab, snapshot, STAYS="no")
+            assert result.status == ExitStatus(0, None)
+        for one in (told, second):
+            pid = one.pop("pid")
+            assert sorted(one.pop("visible")) == [str(pid)]
+            assert one["files"] == ["made", "own"]
+            assert one["interfaces"] == ["lo"]
+            assert set(one["capabilities"]) == {"0" * 16}
+            assert one["ids"] == [993, 990]
+            assert one["parent"] == 1
+        assert told == second
+
+    runner.run(scenario())
+
+
+def test_a_fork_goes_on_with_a_copy_of_the_files_that_were_open(lab: Lab, runner: asyncio.Runner) -> None:
+    init = """
+named = open("/tmp/named", "w+"); named.write("before,"); named.flush()
+nameless = tempfile.TemporaryFile("w+"); nameless.write("before,"); nameless.flush()
+"""
+    after = """
+for file in (named, nameless):
+    file.write(os.environ["WORD"]); file.flush(); file.seek(0)
+tell(named=named.read(), nameless=nameless.read(), again=open("/tmp/named").read())
+"""
+
+    async def scenario() -> None:
+        async with captured(lab, init, after) as snapshot:
+            for word in ("one", "two"):
+                told, _ = await facts(lab, snapshot, WORD=word)
+                assert told == dict.fromkeys(("named", "nameless", "again"), f"before,{word}")
+
+    runner.run(scenario())
+
+
+def test_a_snapshot_process_and_its_forks_can_make_and_enter_nothing_of_their_own(
+    lab: Lab, runner: asyncio.Runner
+) -> None:
+    """The one call that the snapshot process has besides those of functions is refused with anything but a berth."""
+
+    async def scenario() -> None:
+        init = REFUSED + "tell(inside=attempts(), capabilities=capabilities())"
+        async with captured(lab, init, REFUSED + "tell(inside=attempts())") as snapshot:
+            before = json.loads(os.read(snapshot.sandbox.output, 65536))
+            told, _ = await facts(lab, snapshot)
+        assert all(result == -1 for _, result, _ in before["inside"] + told["inside"]), (before, told)
+        # Inheritable, permitted, effective, bounding, ambient: CAP_SYS_CHROOT and CAP_SYS_ADMIN, over berths alone.
+        assert before["capabilities"] == ["0" * 16, f"{0x240000:016x}", f"{0x240000:016x}", "0" * 16, "0" * 16]
+
+    runner.run(scenario())
+
+
+def test_a_program_that_a_snapshot_process_executes_has_no_capabilities(lab: Lab, runner: asyncio.Runner) -> None:
+    run = "subprocess.run(['/bin/cat', '/proc/self/status'], capture_output=True)"
+    init = f"import subprocess; tell(seen={run}.stdout.decode())"
+
+    async def scenario() -> None:
+        async with captured(lab, init) as snapshot:
+            seen = json.loads(os.read(snapshot.sandbox.output, 65536))["seen"]
+        found = [line.split()[1] for line in seen.splitlines() if line.startswith("Cap")]
+        assert found == ["0" * 16] * 5
+
+    runner.run(scenario())
+
+
+def test_a_killed_snapshot_leaves_its_forks_alone_and_refuses_others(lab: Lab, runner: asyncio.Runner) -> None:
+    after = "import time; tell(started=1); time.sleep(3600)"
+
+    async def scenario() -> None:
+        async with captured(lab, "", after) as snapshot, restored(lab, snapshot) as sandbox:
+            output = Output(sandbox)
+            await output.wait_for(lambda data: b"started" in data)
+            snapshot.sandbox.signal(signal.SIGKILL)
+            async with asyncio.timeout(DEADLINE_S):
+                assert await asyncio.shield(snapshot.sandbox.exited) == ExitStatus(None, 9)
+            assert not snapshot.is_usable
+            volume = await snapshot.create_volume()
+            with pytest.raises(SandboxError, match="not there any more"):
+                await lab.driver.launch("late", lab.spec(Restore(snapshot.name)), volume)
+            await volume.close()
+            assert not sandbox.exited.done()
+            sandbox.signal(signal.SIGTERM)
+            async with asyncio.timeout(DEADLINE_S):
+                assert await asyncio.shield(sandbox.exited) == ExitStatus(None, signal.SIGTERM)
+            output.close()
+
+    runner.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "misdeed", ["os._exit(0)", "place.send(b'here 1'); place.recv(9)", "place.send(b'here 99999')"]
+)
+def test_a_fork_that_lies_or_ends_early_is_an_error_and_leaves_nothing(
+    misdeed: str, lab: Lab, runner: asyncio.Runner
+) -> None:
+    """A snapshot process is a function's own code: it may send anything at all into a berth, or nothing."""
+    init = f"""
+def become(libc, channel, orders, fds):
+    place = socket.socket(fileno=fds[-1])
+    {misdeed}
+    os._exit(3)
+client._become_a_sandbox = become
+"""
+
+    async def scenario() -> None:
+        async with captured(lab, init) as snapshot:
+            volume = await snapshot.create_volume()
+            if "here 1'" in misdeed:  # its own process 1 is all that this names: nothing is gained
+                sandbox = await lab.driver.launch("liar", lab.spec(Restore(snapshot.name)), volume)
+                await sandbox.destroy()
+            else:
+                with pytest.raises(SandboxError):
+                    await lab.driver.launch("liar", lab.spec(Restore(snapshot.name)), volume)
+            await volume.close()
+
+    runner.run(scenario())
+
+
+def test_a_restored_sandbox_is_in_a_group_of_its_own_with_its_own_limits(lab: Lab, runner: asyncio.Runner) -> None:
+    async def scenario() -> None:
+        after = "tell(started=1)\nheap = []\nwhile True: heap.append(bytearray(os.urandom(1 << 20)))"
+        async with captured(lab, "", after) as snapshot:
+            _, result = await facts(lab, snapshot)
+            assert result.status == ExitStatus(None, 9)
+            assert snapshot.is_usable
+            assert snapshot.sandbox.usage().oom_kills == 0
 
     runner.run(scenario())

@@ -15,14 +15,15 @@ import marshal
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 from lambdad.sandbox.berth import Berth
 from lambdad.sandbox.cell import Cell
-from lambdad.sandbox.interface import SandboxError
+from lambdad.sandbox.interface import Sandbox, SandboxError
 from lambdad.sandbox.mounter_client import MounterClient, NativeVolume
 from lambdad.sandbox.native_sandbox import NativeSandbox
 from lambdad.sandbox.pool import CellPool
-from lambdad.sandbox.spec import SandboxSpec
+from lambdad.sandbox.spec import HostRoot, SandboxSpec
 
 FORK_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 2.0
@@ -45,7 +46,7 @@ class NativeSnapshot:
         prepared: int,
     ) -> None:
         self.name = name
-        self.sandbox = sandbox
+        self.sandbox: Sandbox = sandbox
         self.captured = cell.captured
         self._cell = cell
         self._volume = volume
@@ -116,7 +117,8 @@ class NativeSnapshot:
             berth.group.limit(memory_bytes=spec.memory_bytes, pids=spec.pids + _INIT_PIDS)
         except OSError as error:
             raise SandboxError(f"setting the limits failed: {error}") from error
-        _, (mount,) = await self._mounter.mount(spec, volume)
+        nothing_else = replace(spec, root=HostRoot(), mounts=())  # it has the snapshot's
+        _, (mount,) = await self._mounter.mount(nothing_else, volume)
         output, theirs = os.pipe2(os.O_CLOEXEC)
         try:
             os.set_blocking(output, False)

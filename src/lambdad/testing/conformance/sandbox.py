@@ -24,7 +24,7 @@ from lambdad.sandbox.interface import (
     StartError,
     Volume,
 )
-from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Fork, Overlay, SandboxSpec
+from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Fork, Overlay, Restore, SandboxSpec
 
 DEADLINE_S = 60.0
 """For events that come at once on an idle machine."""
@@ -57,7 +57,7 @@ class Lab:
         directory.mkdir()
         return directory
 
-    def spec(self, start: Exec | Fork, **changes: Any) -> SandboxSpec:
+    def spec(self, start: Exec | Fork | Restore, **changes: Any) -> SandboxSpec:
         """An ordinary spec; changes: fields of `SandboxSpec`."""
         fields: dict[str, Any] = {
             "start": start,
