@@ -11,7 +11,7 @@ import typer
 
 from lambdad.cli.endpoint import JsonOption
 from lambdad.cli.errors import CliError
-from lambdad.cli.output import note, print_json, print_table
+from lambdad.cli.output import note, print_json, print_line, print_table
 from lambdad.identity.keys import AccessKey, KeyFile, KeysError, new_key
 from lambdad.identity.managed import MANAGED
 from lambdad.identity.policy import PolicyError, parse_policy
@@ -39,6 +39,7 @@ def create(
         ),
     ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Lifetime. Default: until it is revoked.")] = None,
+    temporary: Annotated[bool, typer.Option("--temporary", help="With a session token; needs --days.")] = False,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,14 +52,23 @@ def create(
             policies=tuple(_document(given) for given in policy or ()),
             now=now,
             expires=0.0 if days is None else now + days * _DAY_S,
+            is_temporary=temporary,
         )
         _file(data_dir, make=True).create(key)
     except KeysError as error:
         raise CliError(str(error)) from None
     if as_json:
-        print_json({**_described(key), "SecretAccessKey": key.secret})
+        token = {"SessionToken": key.session_token} if key.session_token else {}
+        print_json({**_described(key), "SecretAccessKey": key.secret, **token})
         return
-    print_table(("", ""), [("AWS_ACCESS_KEY_ID", key.id), ("AWS_SECRET_ACCESS_KEY", key.secret), ("Arn", key.arn)])
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", key.id),
+        ("AWS_SECRET_ACCESS_KEY", key.secret),
+        ("AWS_SESSION_TOKEN", key.session_token),
+    ):
+        if value:
+            print_line(f"export {name}={value}")
+    note(f"this is {key.arn}")
     note("the secret is not shown again; from now on the node checks signatures")
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from lambdad.control.interface import Params
+from lambdad.identity.policy import PolicyError
+from lambdad.identity.policy import parse_policy as parse_document
 from lambdad.model.errors import ApiError, conflict, invalid_parameter, not_found
 from lambdad.model.limits import POLICY_MAX
 from lambdad.model.settings import Policy, Statement
@@ -98,6 +100,10 @@ def parse_policy(text: str, resource: str, revision_id: str) -> Policy:
         raise invalid_parameter("The policy must have statements, and no Sid may occur twice.")
     policy = Policy(statements=statements, revision_id=revision_id, id=identity)
     check_size(policy)
+    try:
+        parse_document(policy_json(policy), of_resource=True)  # what cannot be decided must not be stored
+    except PolicyError as error:
+        raise invalid_parameter(f"The policy is not valid: {error}.") from None
     return policy
 
 

@@ -1,7 +1,8 @@
 """The conditions of policy statements: operators over the context of a request. Pure.
 
 Source: "IAM JSON policy elements: Condition operators", IAM User Guide. Keys are compared in lower case. One that the
-context does not have fails its condition, but for `...IfExists`, negated operators and `Null`.
+context does not have fails its condition, but for `...IfExists`, negated operators and `Null`. So a key that lambdad
+never knows would open what it should close: `complain` refuses it, as it does values that could never match.
 """
 
 from __future__ import annotations
@@ -16,6 +17,38 @@ from lambdad.identity.glob import matches
 
 Context = Mapping[str, str | Sequence[str]]
 """Condition keys in lower case, each with its value or values."""
+
+KNOWN_KEYS = frozenset(
+    {
+        "aws:currenttime",
+        "aws:epochtime",
+        "aws:principalaccount",
+        "aws:principalarn",
+        "aws:principalorgid",
+        "aws:principaltype",
+        "aws:requestedregion",
+        "aws:securetransport",
+        "aws:sourceaccount",
+        "aws:sourcearn",
+        "aws:sourceip",
+        "aws:sourceorgid",
+        "aws:tagkeys",
+        "aws:useragent",
+        "aws:userid",
+        "aws:username",
+        "lambda:codesigningconfigarn",
+        "lambda:eventsourcetoken",
+        "lambda:functionarn",
+        "lambda:functionurlauthtype",
+        "lambda:invokedviafunctionurl",
+        "lambda:layer",
+        "lambda:principal",
+        "lambda:securitygroupids",
+        "lambda:sourcefunctionarn",
+        "lambda:subnetids",
+    }
+)
+"""In lower case. Those of services and organisations are known, and no caller here has them."""
 
 _ANY, _ALL = "ForAnyValue:", "ForAllValues:"
 _IF_EXISTS = "IfExists"
@@ -83,13 +116,44 @@ def is_operator(name: str) -> bool:
     return base in _POSITIVE or base in _NEGATED or name == "Null"
 
 
+def complain(name: str, key: str, given: Sequence[str]) -> str | None:
+    """Why a policy may not have this condition; None if it may. name: of an operator. given: its values."""
+    known = key.lower()
+    if known not in KNOWN_KEYS and not known.startswith("aws:requesttag/"):
+        return f"the condition key {key} is not one that lambdad knows"
+    if not given:
+        return f"{name} {key} has no values"
+    base = _NEGATED.get(_base(name), _base(name))
+    for text in given:
+        variable = unknown_variable(text)
+        if variable is not None:
+            return f"the policy variable {variable[:64]} is not one that lambdad knows"
+        if (base == "Bool" or name == "Null") and text.lower() not in ("true", "false"):
+            return f"{name} {key} is true or false"
+        if base.startswith(("Numeric", "Date", "Ip")) and "${" not in text and not _reads(base, text):
+            return f"{text[:64]!r} is no value for {name}"
+    return None
+
+
+def _reads(base: str, text: str) -> bool:
+    """Whether an operator understands a value."""
+    try:
+        if base == "IpAddress":
+            ip_network(text, strict=False)
+        else:
+            _POSITIVE[base](text, text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
 def holds(name: str, key: str, given: Sequence[str], context: Context) -> bool:
     """Whether one operator holds for one key. given: the policy's values."""
     found = context.get(key.lower())
     values = None if found is None else [found] if isinstance(found, str) else list(found)
     if name == "Null":
         return any((text.lower() == "true") == (values is None) for text in given)
-    filled = [_fill(text, context) for text in given]
+    filled = [fill(text, context) for text in given]
     base = _base(name)
     is_negated = base in _NEGATED
     test = _POSITIVE[_NEGATED.get(base, base)]
@@ -114,7 +178,12 @@ def _base(name: str) -> str:
     return name.removeprefix(_ANY).removeprefix(_ALL).removesuffix(_IF_EXISTS)
 
 
-def _fill(text: str, context: Context) -> str:
+def unknown_variable(text: str) -> str | None:
+    """A policy variable that never has a value here: a Deny with it would be a hole."""
+    return next((name for name in _VARIABLE.findall(text) if name.lower() not in KNOWN_KEYS), None)
+
+
+def fill(text: str, context: Context) -> str:
     """Policy variables such as `${aws:username}`. What is not known stays, and matches nothing."""
 
     def replace(match: re.Match[str]) -> str:

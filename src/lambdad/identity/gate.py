@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from lambdad.identity.actions import action_of, context_of, resource_of
+from lambdad.identity.actions import POLICY_OPERATIONS, SHARED, action_of, context_of, function_of, resource_of
 from lambdad.identity.keys import AccessKey, KeyFile, KeysError
 from lambdad.identity.policy import Access, Decision, Policy, PolicyError, decide, parse_policy
 from lambdad.model.arn import LATEST, Namespace, function_arn, parse_function_reference
 from lambdad.model.errors import ApiError, access_denied, service_error
 from lambdad.wire.http import Request
-from lambdad.wire.sigv4 import Credential, Verifier, namespace_of, scope_of
+from lambdad.wire.sigv4 import Credential, Verifier, checked_region, namespace_of, scope_of, unframed_body
 
 REQUIRED, AUTOMATIC = "required", "auto"
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
+_OF_PROXIES = ("x-forwarded-for", "forwarded", "via")
+"""Headers that say that a request from this machine was somebody else's before."""
 
 
 class Audience(Enum):
@@ -32,6 +34,8 @@ class Audience(Enum):
     MACHINE = "machine"
     ACCOUNT = "account"
 
+
+_ATTACHING = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
 
 FunctionPolicy = Callable[[Namespace, str, str], str | None]
 """(namespace, function, qualifier or `$LATEST`) → its resource policy as JSON."""
@@ -75,11 +79,19 @@ class Gate:
     def authenticate(self, request: Request, service: str = "lambda") -> Caller:
         """Who a request is from. Raises ApiError."""
         if self.is_open:
+            if "x-amz-decoded-content-length" in request.headers:
+                request.body = unframed_body(request)
             return _unproven(namespace_of(request.headers, request.query, self._region), request)
-        identity = self._verifiers[service].verify(request, now=self._clock())
-        key = self._all_keys()[identity.access_key]
+        now = self._clock()
+        identity = self._verifiers[service].verify(request, now=now)
+        key = self._all_keys().get(identity.access_key)
+        if key is None:  # revoked this very moment
+            raise ApiError("UnrecognizedClientException", 403, "The security token included in the request is invalid.")
+        if key.expires and key.expires <= now:
+            raise ApiError("ExpiredTokenException", 403, "The security token included in the request is expired")
+        request.body = identity.body
         return Caller(
-            Namespace(key.account, identity.region),
+            Namespace(key.account, checked_region(identity.region, self._region)),
             key.arn,
             key.id,
             tuple(_policy(text) for text in key.policies) if key.policies else None,
@@ -88,35 +100,50 @@ class Gate:
 
     def admit(self, request: Request, audience: Audience) -> Namespace:
         """Who asks for a page of the node. Raises ApiError if the page is not for them."""
-        if audience is Audience.EVERYBODY or (audience is Audience.MACHINE and request.peer in _LOOPBACK):
+        is_here = request.peer in _LOOPBACK and not any(name in request.headers for name in _OF_PROXIES)
+        if audience is Audience.EVERYBODY or (audience is Audience.MACHINE and is_here):
             return namespace_of(request.headers, request.query, self._region)
         caller = self.authenticate(request)
         self.authorize_other(caller, f"lambdad:{request.method.title()}Page", request.path, request)
         return caller.namespace
 
-    def authorize_operation(self, caller: Caller, operation: str, params: Mapping[str, Any], request: Request) -> None:
-        """Raises ApiError 403 if the caller may not do what an operation of the Lambda API asks."""
-        if caller.policies is None:
-            return  # of another account's things the operations themselves know
+    def authorize_operation(
+        self, caller: Caller, operation: str, params: Mapping[str, Any], request: Request
+    ) -> Namespace:
+        """Where an operation of the Lambda API works: with the caller, or where the function of another account lives.
+
+        Raises ApiError 403 if the caller may not do what is asked.
+        """
         here = caller.namespace
-        resource = resource_of(operation, params, here)
+        function = function_of(operation, params, here)
+        owner = here if function is None else function.owner
+        document = None if function is None else self._policy_of(owner, function.name, function.qualifier)
+        if caller.policies is None and owner == here and (document is None or operation in POLICY_OPERATIONS):
+            return here  # of layers of other accounts the operations themselves know
+        action, resource = action_of(operation), resource_of(operation, params, here)
+        if owner != here and operation not in SHARED:
+            document = None  # whatever it says
         context = {**self._context(caller, request), **context_of(operation, params, here)}
-        self._check(caller, action_of(operation), resource, context, None)
+        self._check(caller, action, resource, context, document, owner.account)
+        for layer in params.get("Layers") or () if operation in _ATTACHING else ():
+            # Whether another account shares it is the operation's to find out.
+            self._check(caller, "lambda:GetLayerVersion", str(layer), context, None)
+        return owner
 
     def authorize_invoke(
         self, caller: Caller, action: str, label: str, qualifier: str | None, request: Request
     ) -> Namespace:
         """Where the function that a caller wants to run lives. Raises ApiError 403 if the caller may not run it."""
-        if caller.policies is None and ":" not in label:
-            return caller.namespace
-        reference = parse_function_reference(label)
-        if reference is None:
-            return caller.namespace  # no name of a function, as whoever resolves it will say
-        owner = Namespace(reference.account or caller.account, reference.region or caller.namespace.region)
-        if owner.region != caller.namespace.region or (owner == caller.namespace and caller.policies is None):
-            return caller.namespace
-        key = qualifier or reference.qualifier or LATEST
-        self.authorize_function(caller, action, owner, reference.name, key, self._context(caller, request))
+        owner, name, key = caller.namespace, label, qualifier or LATEST
+        if ":" in label:
+            reference = parse_function_reference(label)
+            if reference is None or reference.region not in (None, owner.region):
+                return owner  # no function of this region, as whoever resolves it will say
+            name, key = reference.name, qualifier or reference.qualifier or LATEST
+            owner = Namespace(reference.account or owner.account, owner.region)
+        if caller.policies is None and owner == caller.namespace and self._policy_of(owner, name, key) is None:
+            return owner
+        self.authorize_function(caller, action, owner, name, key, self._context(caller, request))
         return owner
 
     def authorize_function(
@@ -194,9 +221,7 @@ class Gate:
 
     def _find(self, key_id: str) -> Credential | None:
         key = self._all_keys().get(key_id)
-        if key is None or (key.expires and key.expires <= self._clock()):
-            return None
-        return Credential(key.id, key.secret)
+        return None if key is None else Credential(key.id, key.secret, key.session_token or None)
 
     def _all_keys(self) -> Mapping[str, AccessKey]:
         try:

@@ -29,7 +29,8 @@ class KeysError(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessKey:
     """id: `AKIA...`. user: the name that ARNs show. policies: documents; none at all means the account's root, who may
-    do everything in the account. created, expires: epoch seconds; 0 never expires.
+    do everything in the account. created, expires: epoch seconds; 0 never expires. session_token: what temporary keys
+    must send along; empty for others.
     """
 
     id: str
@@ -39,6 +40,7 @@ class AccessKey:
     policies: tuple[str, ...] = ()
     created: float
     expires: float = 0.0
+    session_token: str = field(default="", repr=False)
 
     @property
     def arn(self) -> str:
@@ -119,20 +121,28 @@ class KeyFile:
             raise
 
 
-def new_key(*, account: str, user: str, policies: tuple[str, ...], now: float, expires: float) -> AccessKey:
-    """A key with a fresh id and secret, of AWS's lengths. Raises KeysError for names that are none."""
+def new_key(
+    *, account: str, user: str, policies: tuple[str, ...], now: float, expires: float, is_temporary: bool = False
+) -> AccessKey:
+    """A key with a fresh id and secret, of AWS's lengths; a temporary one has a session token and must expire.
+
+    Raises KeysError for names that are none.
+    """
+    if is_temporary and not expires:
+        raise KeysError("a temporary key must expire")
     if not ACCOUNT.fullmatch(account):
         raise KeysError(f"an account is 12 digits, not {account!r}")
     if not NAME.fullmatch(user):
         raise KeysError(f"a user's name has 1 to 64 letters, digits and +=,.@_-, not {user!r}")
     return AccessKey(
-        id="AKIA" + base64.b32encode(secrets.token_bytes(10)).decode(),
+        id=("ASIA" if is_temporary else "AKIA") + base64.b32encode(secrets.token_bytes(10)).decode(),
         secret=base64.b64encode(secrets.token_bytes(30)).decode(),
         account=account,
         user=user,
         policies=policies,
         created=now,
         expires=expires,
+        session_token=base64.b64encode(secrets.token_bytes(96)).decode() if is_temporary else "",
     )
 
 

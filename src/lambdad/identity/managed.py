@@ -15,10 +15,21 @@ def _allow(*actions: str) -> str:
     return json.dumps(document)
 
 
+_ROLES = ("iam:GetRole", "iam:ListAttachedRolePolicies")
+
 MANAGED: Mapping[str, str] = {
     "AdministratorAccess": _allow("*"),
-    "AWSLambda_FullAccess": _allow("lambda:*", "logs:*"),
-    "AWSLambda_ReadOnlyAccess": _allow("lambda:Get*", "lambda:List*", "logs:Describe*", "logs:Get*", "logs:Filter*"),
+    "AWSLambda_FullAccess": _allow("lambda:*", "logs:*", "lambdad:*", *_ROLES),
+    "AWSLambda_ReadOnlyAccess": _allow(
+        "lambda:Get*",
+        "lambda:List*",
+        "lambdad:Get*",
+        "logs:Describe*",
+        "logs:Get*",
+        "logs:Filter*",
+        "logs:StartLiveTail",
+        *_ROLES,
+    ),
     "AWSLambdaRole": _allow("lambda:InvokeFunction"),
 }
-"""Documents by name, as far as they concern what is here."""
+"""Documents by name, as far as they concern what is here. `lambdad:GetPage` and `PostPage` are the node's own pages."""

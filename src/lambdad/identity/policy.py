@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from lambdad.identity.conditions import Context, holds, is_operator
+from lambdad.identity.conditions import Context, complain, fill, holds, is_operator, unknown_variable
 from lambdad.identity.glob import matches
 
 POLICY_MAX = 20_480
@@ -64,7 +64,9 @@ class Statement:
         action, resource = access.action.lower(), access.resource
         if any(matches(pattern, action) for pattern in self.actions) == self.excludes_actions:
             return Decision.NOTHING
-        if any(matches(pattern, resource) for pattern in self.resources) == self.excludes_resources:
+        if any(matches(fill(pattern, access.context), resource) for pattern in self.resources) == (
+            self.excludes_resources
+        ):
             return Decision.NOTHING
         decision = self._of_principal(access)
         if decision is Decision.NOTHING or not all(holds(*condition, access.context) for condition in self.conditions):
@@ -135,6 +137,9 @@ def _statement(number: int, given: Any, of_resource: bool) -> Statement:
         raise PolicyError(f"{where}: a policy of a key has no Principal: it is about the key")
     actions, excludes_actions = _one_of(where, given, "Action", "NotAction")
     resources, excludes_resources = _one_of(where, given, "Resource", "NotResource")
+    variable = next((found for text in resources if (found := unknown_variable(text)) is not None), None)
+    if variable is not None:
+        raise PolicyError(f"{where}: the policy variable {variable[:64]} is not one that lambdad knows")
     return Statement(
         allows=given["Effect"] == "Allow",
         actions=tuple(action.lower() for action in actions),
@@ -174,7 +179,12 @@ def _conditions(where: str, given: Any) -> tuple[tuple[str, str, tuple[str, ...]
             raise PolicyError(f"{where}: the condition operator {name} is not known")
         if not isinstance(keys, Mapping):
             raise PolicyError(f"{where}: {name} is an object of condition keys")
-        found += [(name, str(key), _values(f"{where}: {name} {key}", value)) for key, value in keys.items()]
+        for key, value in keys.items():
+            values = _values(f"{where}: {name} {key}", value)
+            complaint = complain(name, key, values)
+            if complaint is not None:
+                raise PolicyError(f"{where}: {complaint}")
+            found.append((name, key, values))
     return tuple(found)
 
 

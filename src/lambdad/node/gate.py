@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
 
 from lambdad.control.policies import policy_json
 from lambdad.identity.actions import INVOKE_URL
-from lambdad.identity.gate import REQUIRED, Gate
+from lambdad.identity.gate import REQUIRED, Caller, Gate
 from lambdad.identity.keys import KeyFile
 from lambdad.model.arn import LATEST, Namespace
 from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError
-from lambdad.neighbours.query_protocol import Identified
+from lambdad.model.settings import Policy
+from lambdad.neighbours.json_protocol import BODY_MAX
+from lambdad.neighbours.logs import group_name
+from lambdad.neighbours.query_protocol import Identified, read_form
 from lambdad.node.config import LOOPBACK, Config
 from lambdad.node.paths import Paths
 from lambdad.store.catalogue import Catalogue
@@ -20,11 +27,41 @@ from lambdad.wire.function_url import IamCaller, forbidden
 from lambdad.wire.http import Request
 from lambdad.wire.sigv4 import scope_of
 
+_TEXTS_MAX = 4096
+_IN_QUERIES = {
+    "InvalidSignatureException": "SignatureDoesNotMatch",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "IncompleteSignatureException": "IncompleteSignature",
+    "ExpiredTokenException": "ExpiredToken",
+    "AccessDeniedException": "AccessDenied",
+}
+"""What the query protocol of STS and IAM calls the same errors."""
+
+
+class PolicyTexts:
+    """Policies as JSON, made once for each: an invoke must not pay for it."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, tuple[Policy, str]] = OrderedDict()
+
+    def text(self, policy: Policy) -> str:
+        found = self._kept.get(id(policy))
+        if found is not None:  # it is held, so no other policy can have its id
+            return found[1]
+        text = policy_json(policy)
+        self._kept[id(policy)] = (policy, text)
+        if len(self._kept) > _TEXTS_MAX:
+            self._kept.popitem(last=False)
+        return text
+
 
 def make_gate(config: Config, paths: Paths, catalogue: Catalogue, clock: Clock) -> Gate:
+    texts = PolicyTexts()
+
     def policy_of(namespace: Namespace, function: str, qualifier: str) -> str | None:
         policy = catalogue.setting(POLICY, namespace, function, qualifier)
-        return None if policy is None else policy_json(policy)
+        return None if policy is None else texts.text(policy)
 
     mode = config.auth if config.host in LOOPBACK else REQUIRED
     return Gate(KeyFile(paths.access_keys), policy_of, clock.time, mode=mode, region=config.region)
@@ -37,22 +74,65 @@ class GateOfNeighbours:
         self._gate = gate
 
     def identify(self, request: Request) -> Identified:
-        caller = self._gate.authenticate(request, "sts")
+        try:
+            caller = self._identify(request)
+        except ApiError as error:
+            raise ApiError(_IN_QUERIES.get(error.code, error.code), error.status, error.message) from None
         user_id = caller.account if caller.policies is None else caller.access_key
         return Identified(caller.account, caller.arn, user_id)
 
+    def _identify(self, request: Request) -> Caller:
+        form, scope = read_form(request), scope_of(request.headers, request.query)
+        action = form.get("Action", "")
+        caller = self._gate.authenticate(request, "iam" if scope is not None and scope.service == "iam" else "sts")
+        if action != "GetCallerIdentity":  # who they are may everybody know
+            role = f"arn:aws:iam::{caller.account}:role/{form.get('RoleName', '')}"
+            self._gate.authorize_other(caller, f"iam:{action}", role, request)
+        return caller
+
     def admit_logs(self, request: Request, operation: str) -> Namespace:
-        caller = self._gate.authenticate(request, "logs")
-        resource = f"arn:aws:logs:{caller.namespace.region}:{caller.account}:*"
-        self._gate.authorize_other(caller, f"logs:{operation}", resource, request)
+        try:
+            caller = self._gate.authenticate(request, "logs")
+            if caller.policies is not None:
+                for resource in log_resources(request.body, caller.namespace):
+                    self._gate.authorize_other(caller, f"logs:{operation}", resource, request)
+        except ApiError as error:
+            error.status = 400 if error.status == 403 else error.status  # as the JSON protocol has it
+            raise
         return caller.namespace
+
+
+def log_resources(body: bytes, here: Namespace) -> Iterator[str]:
+    """What a request of CloudWatch Logs is about, as policies name it: of every group that it names.
+
+    What is not JSON is about nothing; the operation will say so.
+    """
+    try:
+        given = orjson.loads(body) if len(body) <= BODY_MAX else None
+    except orjson.JSONDecodeError:
+        given = None
+    members = given if isinstance(given, dict) else {}
+    stream = members.get("logStreamName")
+    names = list(_log_groups(members)) or [""]
+    for name in names:
+        prefix = f"arn:aws:logs:{here.region}:{here.account}:log-group:{name}"
+        yield f"{prefix}:log-stream:{stream if isinstance(stream, str) else ''}"
+
+
+def _log_groups(members: dict[str, Any]) -> Iterator[str]:
+    identifiers = members.get("logGroupIdentifiers")
+    listed = identifiers if isinstance(identifiers, list) else []
+    single = [members.get(name) for name in ("logGroupName", "logGroupIdentifier", "resourceArn")]
+    for given in [*single, *listed]:
+        if isinstance(given, str):
+            yield group_name(given)
 
 
 class GateOfUrls:
     """Implements `frontend.function_url.Doorkeeper`.
 
-    An open gate asks for a signature where the URL wants one, and checks nothing else: a URL without authentication is
-    public then, whether a policy says so or not. A closed one asks the policies, as AWS does.
+    An open gate asks for a signature where the URL wants one, and policies only about other accounts: a URL without
+    authentication is public then, whether a policy says so or not. A closed one asks the policies, as AWS does.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -76,7 +156,8 @@ class GateOfUrls:
         if wants_signature and (scope is None or scope.service != "lambda"):
             raise forbidden()
         caller = self._gate.authenticate(request) if wants_signature else None
-        if not self._gate.is_open:
+        is_stranger = caller is not None and caller.account != namespace.account
+        if is_stranger or not self._gate.is_open:
             context: dict[str, str | Sequence[str]] = {
                 **self._gate.context(caller, request),
                 "lambda:functionurlauthtype": auth_type,

@@ -98,10 +98,9 @@ class HttpApp:
         request_id = str(uuid.uuid4())
         try:
             caller = self._gate.authenticate(request)
-            namespace = caller.namespace
-            if caller.policies is not None or "%" in label or ":" in label:
-                name, qualifier = unquote(label), read_qualifier(request.query)
-                namespace = self._gate.authorize_invoke(caller, INVOKE, name, qualifier, request)
+            name = unquote(label) if "%" in label else label
+            qualifier = read_qualifier(request.query) if request.query else None
+            namespace = self._gate.authorize_invoke(caller, INVOKE, name, qualifier, request)
         except ApiError as error:
             responder.send(serialize_error(error, request_id))
             return
@@ -144,6 +143,6 @@ class HttpApp:
             )
         parameters = parse_request(operation, match.labels, request.query, request.headers, request.body)
         validate_request(operation, parameters)
-        self._gate.authorize_operation(caller, operation.name, parameters, request)
-        output = await handler(request, caller.namespace, request_id, parameters)
+        namespace = self._gate.authorize_operation(caller, operation.name, parameters, request)
+        output = await handler(request, namespace, request_id, parameters)
         return serialize_response(operation, output, request_id)

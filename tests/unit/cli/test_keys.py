@@ -45,3 +45,17 @@ def test_what_is_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
     status, _, err = _run(capsys, tmp_path, *arguments)
     assert status == 1
     assert err.startswith("error: ")
+
+
+def test_a_temporary_key_is_shown_for_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = _run(capsys, tmp_path, "create", "ada", "--temporary", "--days", "1")
+    assert status == 0
+    assert [line.partition("=")[0] for line in out.splitlines()] == [
+        "export AWS_ACCESS_KEY_ID",
+        "export AWS_SECRET_ACCESS_KEY",
+        "export AWS_SESSION_TOKEN",
+    ]
+    assert "the secret is not shown again" in err
+    assert "a temporary key must expire" in _run(capsys, tmp_path, "create", "--temporary")[2]
+    token = out.splitlines()[2].partition("=")[2]
+    assert token not in _run(capsys, tmp_path, "ls", "--json")[1]

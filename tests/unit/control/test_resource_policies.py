@@ -101,3 +101,15 @@ async def test_only_functions_that_exist_have_policies(plane: Plane) -> None:
     runtime = "arn:aws:lambda:eu-west-1:123456789012:runtime/x"
     code, _, _ = await plane.fails("GetResourcePolicy", ResourceArn=runtime)
     assert code == "InvalidParameterValueException"
+
+
+@with_plane()
+async def test_a_condition_that_could_never_be_decided_is_refused(plane: Plane) -> None:
+    created = await plane.create("f")
+    arn = created["FunctionArn"]
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "lambda:InvokeFunction", "Resource": arn}
+    for condition in ({"StringNotEquals": {"aws:nothing": "x"}}, {"NotAnOperator": {"aws:SourceIp": "x"}}):
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Condition": condition}]})
+        code, status, message = await plane.fails("PutResourcePolicy", ResourceArn=arn, Policy=policy)
+        assert (code, status) == ("InvalidParameterValueException", 400)
+        assert "is not" in message

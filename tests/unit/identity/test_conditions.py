@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.identity.conditions import Context, holds, is_operator
+from lambdad.identity.conditions import Context, complain, holds, is_operator
 
 CONTEXT: Context = {
     "aws:sourceip": "10.1.2.3",
@@ -65,6 +65,23 @@ def test_a_condition(operator: str, key: str, given_values: list[str], expected:
 
 def test_what_is_no_operator() -> None:
     assert not any(map(is_operator, ["", "Equals", "StringEqualsTwice", "ForAnyValue:", "IfExists"]))
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "value"),
+    [
+        ("StringNotEquals", "aws:ResourceTag/team", "x"),
+        ("StringLike", "aws:UserName", "${aws:PrincipalTag/team}"),
+        ("Bool", "aws:SecureTransport", "yes"),
+        ("Null", "aws:SourceIp", "maybe"),
+        ("NumericEquals", "aws:EpochTime", "soon"),
+        ("DateLessThanIfExists", "aws:CurrentTime", "tomorrow"),
+        ("NotIpAddress", "aws:SourceIp", "10.0.0.0/40"),
+    ],
+)
+def test_what_could_never_be_decided_is_refused(operator: str, key: str, value: str) -> None:
+    assert complain(operator, key, [value]) is not None
+    assert complain(operator, key, []) is not None
 
 
 @given(st.sampled_from(["IpAddress", "NumericLessThan", "DateEquals", "ArnLike", "StringLike"]), st.text(), st.text())

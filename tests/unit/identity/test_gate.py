@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import pytest
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lambdad.identity.actions import INVOKE
 from lambdad.identity.gate import AUTOMATIC, REQUIRED, Audience, Gate
-from lambdad.identity.keys import AccessKey, KeyFile, new_key
+from lambdad.identity.keys import AccessKey, KeyFile, KeysError, new_key
 from lambdad.identity.managed import MANAGED
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
@@ -65,7 +69,7 @@ def sign(
     """A request for an invoke as botocore signs it."""
     body = b"" if query else b"{}"  # what is signed in the query has no body
     unsigned = AWSRequest("POST", "http://127.0.0.1:9000/2015-03-31/functions/f/invocations", data=body)
-    credentials = Credentials(key.id, secret or key.secret)
+    credentials = Credentials(key.id, secret or key.secret, key.session_token or None)
     kind = SigV4QueryAuth if query else SigV4Auth
     moment = datetime.fromtimestamp(at, UTC)
     with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
@@ -111,7 +115,8 @@ def test_a_wrong_secret_a_revoked_and_an_expired_key_get_nobody_in(tmp_path: Pat
     assert refusal(world, sign(key, secret="guessed")) == ("InvalidSignatureException", 403)
     world.gate.authenticate(sign(short))
     world.now = NOW + 11
-    assert refusal(world, sign(short, at=world.now)) == ("UnrecognizedClientException", 403)
+    assert refusal(world, sign(short, at=world.now)) == ("ExpiredTokenException", 403)
+    assert refusal(world, sign(short, secret="guessed", at=world.now)) == ("InvalidSignatureException", 403)
     world.keys.revoke(key.id)
     assert refusal(world, sign(key)) == ("UnrecognizedClientException", 403)
 
@@ -216,3 +221,149 @@ def test_an_open_gate_reads_the_account_from_the_key() -> None:
     caller = open_gate().authenticate(Request("GET", "/", "", {"authorization": scope}, b""))
     assert caller.namespace == Namespace("333333333333", "eu-west-1")
     assert not caller.is_proven
+
+
+def may(world: World, key: AccessKey, operation: str, region: str = "us-east-1", **params: Any) -> Namespace | str:
+    """Where the operation works, or why it may not."""
+    request = sign(key, region=region)
+    try:
+        return world.gate.authorize_operation(world.gate.authenticate(request), operation, params, request)
+    except ApiError as error:
+        assert (error.code, error.status) == ("AccessDeniedException", 403)
+        return error.message.partition(" because ")[2] or error.message.partition(" with ")[2]
+
+
+def says(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def test_a_temporary_key_is_good_with_its_token_alone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    key = new_key(account=ONE, user="ada", policies=(), now=NOW, expires=NOW + 60, is_temporary=True)
+    world.keys.create(key)
+    assert key.id.startswith("ASIA")
+    assert world.gate.authenticate(sign(key)).account == ONE
+    assert refusal(world, sign(replace(key, session_token=""))) == ("UnrecognizedClientException", 403)
+    with pytest.raises(KeysError, match="must expire"):
+        new_key(account=ONE, user="ada", policies=(), now=NOW, expires=0.0, is_temporary=True)
+
+
+@pytest.mark.parametrize("region", ["..", "a/b", "%2e%2e", "us-east-1\x00", "x" * 300])
+def test_a_region_that_is_none_is_not_taken_from_a_right_signature(tmp_path: Path, region: str) -> None:
+    world = World(tmp_path)
+    key = world.key()
+    try:
+        assert world.gate.authenticate(sign(key, region=region)).namespace == MINE
+    except ApiError as error:
+        assert error.status in (400, 403)
+
+
+@pytest.mark.parametrize("principal", [{"AWS": TWO}, {"AWS": f"arn:aws:iam::{TWO}:root"}, "*"])
+def test_another_accounts_operations_need_both_sides(tmp_path: Path, principal: Any) -> None:
+    world = World(tmp_path)
+    root = world.key(TWO)
+    user = world.key(TWO, says({"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": "*"}), user="bob")
+    nobody = world.key(TWO, MANAGED["AWSLambdaRole"], user="eve")
+    for key in (root, user):
+        assert may(world, key, "GetFunction", FunctionName=FUNCTION) == (
+            "no resource-based policy allows the lambda:GetFunction action"
+        )
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "lambda:*", "Resource": FUNCTION}
+    world.policies["f"] = says(statement)
+    assert may(world, root, "GetFunction", FunctionName=FUNCTION) == MINE
+    assert may(world, user, "GetFunction", FunctionName=FUNCTION) == MINE
+    assert may(world, nobody, "GetFunction", FunctionName=FUNCTION) == (
+        "no identity-based policy allows the lambda:GetFunction action"
+    )
+    assert may(world, root, "ListTags", Resource=FUNCTION) == MINE
+    world.policies["f"] = says(statement, statement | {"Effect": "Deny", "Action": "lambda:Get*"})
+    assert may(world, root, "GetFunction", FunctionName=FUNCTION) == "an explicit deny in a resource-based policy"
+
+
+@pytest.mark.parametrize(
+    "operation", ["UpdateFunctionConfiguration", "AddPermission", "PutResourcePolicy", "CreateFunction"]
+)
+def test_some_operations_no_policy_opens_to_other_accounts(tmp_path: Path, operation: str) -> None:
+    world = World(tmp_path)
+    world.policies["f"] = says({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"})
+    member = "ResourceArn" if operation == "PutResourcePolicy" else "FunctionName"
+    told = may(world, world.key(TWO), operation, **{member: FUNCTION})
+    assert told == f"no resource-based policy allows the lambda:{operation} action"
+
+
+def test_a_function_lets_in_a_user_of_its_account_by_name_and_its_account_only_by_its_own_policies(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    user = world.key(ONE, MANAGED["AWSLambdaRole"])
+    params = {"FunctionName": "f"}
+    statement = {"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": FUNCTION}
+    world.policies["f"] = says(statement | {"Principal": {"AWS": ONE}})
+    assert may(world, user, "GetFunction", **params) == "no identity-based policy allows the lambda:GetFunction action"
+    world.policies["f"] = says(statement | {"Principal": {"AWS": user.arn}})
+    assert may(world, user, "GetFunction", **params) == MINE
+
+
+def test_a_denial_is_for_the_root_of_the_account_too_but_never_locks_it_out(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    root = world.key()
+    world.policies["f"] = says({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"})
+    assert not world.may_invoke(root)
+    assert may(world, root, "DeleteFunction", FunctionName="f") == "an explicit deny in a resource-based policy"
+    for operation in ("RemovePermission", "GetPolicy"):
+        assert may(world, root, operation, FunctionName="f") == MINE
+    assert may(world, root, "DeleteResourcePolicy", ResourceArn=FUNCTION) == MINE
+
+
+def test_who_attaches_a_layer_must_be_allowed_to_have_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    layer = f"arn:aws:lambda:us-east-1:{ONE}:layer:secret:1"
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    denied = {"Effect": "Deny", "Action": "lambda:GetLayerVersion", "Resource": f"{layer[:-1]}*"}
+    user = world.key(ONE, says(everything, denied))
+    for operation in ("CreateFunction", "UpdateFunctionConfiguration"):
+        assert may(world, user, operation, FunctionName="f") == MINE
+        told = may(world, user, operation, FunctionName="f", Layers=[layer])
+        assert told == "an explicit deny in an identity-based policy"
+
+
+def test_an_event_source_mapping_is_its_own_resource_whatever_function_is_named(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    user = world.key(ONE, says({"Effect": "Allow", "Action": "lambda:*", "Resource": FUNCTION}))
+    told = may(world, user, "UpdateEventSourceMapping", UUID="u", FunctionName="f")
+    assert told == "no identity-based policy allows the lambda:UpdateEventSourceMapping action"
+
+
+@given(
+    st.sampled_from(["Allow", "Deny", ""]),
+    st.sampled_from(["Allow", "Deny", ""]),
+    st.sampled_from([ONE, TWO]),
+    st.sampled_from(["*", "caller", "account", "other"]),
+)
+def test_the_verdict_is_that_of_the_table(of_key: str, of_function: str, account: str, who: str) -> None:
+    """An explicit denial always wins; nothing said is no; across accounts both sides must agree."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(Path(directory))
+        any_other = {"Effect": "Allow", "Action": "lambda:ListFunctions", "Resource": "*"}
+        mine = {"Effect": of_key, "Action": INVOKE, "Resource": "*"}
+        key = world.key(account, says(any_other, *([mine] if of_key else [])))
+        named = {"*": "*", "caller": {"AWS": key.arn}, "account": {"AWS": account}, "other": {"AWS": "333333333333"}}
+        if of_function:
+            world.grant(named[who], of_function)
+        concerns = who != "other"
+        is_denied = of_key == "Deny" or (of_function == "Deny" and concerns)
+        is_granted = of_function == "Allow" and concerns
+        if account == ONE:
+            expected = of_key == "Allow" or (is_granted and who != "account")
+        else:
+            expected = of_key == "Allow" and is_granted
+        assert world.may_invoke(key, FUNCTION) is (expected and not is_denied)
+
+
+def test_a_proxy_on_this_machine_does_not_make_strangers_local(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.key()
+    here = Request("GET", "/metrics", "", {"host": "x"}, b"", peer="127.0.0.1")
+    world.gate.admit(here, Audience.MACHINE)
+    with pytest.raises(ApiError, match="Missing Authentication Token"):
+        world.gate.admit(replace(here, headers={**here.headers, "x-forwarded-for": "10.0.0.1"}), Audience.MACHINE)

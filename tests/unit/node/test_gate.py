@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from lambdad.identity.gate import AUTOMATIC, Gate
 from lambdad.identity.keys import KeyFile, new_key
 from lambdad.model.arn import LATEST, Namespace
 from lambdad.model.errors import ApiError
-from lambdad.node.gate import GateOfNeighbours, GateOfUrls
+from lambdad.model.settings import Policy
+from lambdad.node.gate import GateOfNeighbours, GateOfUrls, PolicyTexts, log_resources
 from lambdad.testing.gates import NOW, open_gate
 from lambdad.wire.http import Request
 
@@ -71,3 +73,55 @@ def test_neighbours_learn_who_calls_and_only_from_those_who_sign(tmp_path: Path)
     for ask in (lambda: neighbours.identify(UNSIGNED), lambda: neighbours.admit_logs(UNSIGNED, "GetLogEvents")):
         with pytest.raises(ApiError, match="Missing Authentication Token"):
             ask()
+
+
+def test_an_open_node_serves_urls_with_iam_to_their_own_account() -> None:
+    gate = GateOfUrls(open_gate())
+    for account, is_in in ((HERE.account, True), ("222222222222", False)):
+        credential = f"{account}/20260102/us-east-1/lambda/aws4_request"
+        headers = {"authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"}
+        signed = replace(UNSIGNED, headers={**UNSIGNED.headers, **headers})
+        if is_in:
+            caller = gate.admit(signed, HERE, "f", None, "AWS_IAM")
+            assert caller is not None
+            assert caller.account == account
+        else:
+            with pytest.raises(ApiError, match="Forbidden"):
+                gate.admit(signed, HERE, "f", None, "AWS_IAM")
+
+
+def test_neighbours_call_errors_by_the_names_of_their_protocols(tmp_path: Path) -> None:
+    neighbours = GateOfNeighbours(_closed(tmp_path))
+    with pytest.raises(ApiError) as of_sts:
+        neighbours.identify(UNSIGNED)
+    assert (of_sts.value.code, of_sts.value.status) == ("MissingAuthenticationToken", 403)
+    with pytest.raises(ApiError) as of_logs:
+        neighbours.admit_logs(UNSIGNED, "GetLogEvents")
+    assert (of_logs.value.code, of_logs.value.status) == ("MissingAuthenticationTokenException", 400)
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"logGroupName": "/aws/lambda/f", "logStreamName": "s"}, ["/aws/lambda/f:log-stream:s"]),
+        ({"logGroupIdentifier": "arn:aws:logs:us-east-1:000000000000:log-group:g:*"}, ["g:log-stream:"]),
+        ({"logGroupIdentifiers": ["a", "b"], "logGroupName": "c"}, ["c:log-stream:", "a:log-stream:", "b:log-stream:"]),
+        ({"resourceArn": "arn:aws:logs:us-east-1:000000000000:log-group:g"}, ["g:log-stream:"]),
+        ({"logGroupName": 1}, [":log-stream:"]),
+        ({}, [":log-stream:"]),
+        ([], [":log-stream:"]),
+    ],
+)
+def test_every_log_group_that_a_request_names_is_asked_for(members: object, expected: list[str]) -> None:
+    found = list(log_resources(json.dumps(members).encode(), HERE))
+    assert found == [f"arn:aws:logs:us-east-1:000000000000:log-group:{text}" for text in expected]
+
+
+def test_what_is_no_json_is_about_no_group() -> None:
+    assert list(log_resources(b"{", HERE)) == ["arn:aws:logs:us-east-1:000000000000:log-group::log-stream:"]
+
+
+def test_a_policy_is_written_once_while_it_is_the_same() -> None:
+    texts, one, two = PolicyTexts(), Policy(id="one"), Policy(id="two")
+    assert texts.text(one) is texts.text(one)
+    assert json.loads(texts.text(two))["Id"] == "two"
