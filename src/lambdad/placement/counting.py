@@ -38,8 +38,8 @@ class Limits:
     concurrency: executions at once of an account in one region.
     request_rate: synchronous requests a second for each unit of concurrency; 0 for no such limit.
     scale_up: new environments of one function in `scale_window` seconds; 0 for no such limit.
-    patience: seconds that a synchronous request waits for room before it is throttled. held_max: requests of one
-    function that wait so.
+    patience: seconds that a synchronous request waits for room before it is throttled, up to five times that in a
+    crowd. held_max: requests of one function that wait so.
     """
 
     concurrency: int = CONCURRENCY_DEFAULT

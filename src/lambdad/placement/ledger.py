@@ -13,6 +13,9 @@ from lambdad.placement.pool import Demand, Function, HeldDemand
 
 Account = AccountCount[HeldDemand]
 
+CROWDED = 4
+"""In a full crowd the last one waits so many times the patience longer than one who is alone."""
+
 
 class Ledger:
     """Counts by account and by function."""
@@ -68,8 +71,15 @@ class Ledger:
         return limits.patience > 0 and len(function.held) < limits.held_max
 
     def hold(self, function: Function, demand: Demand, reason: str, now: float) -> float:
-        """Let a request wait; returns until when."""
-        deadline = now + self.limits.patience
+        """Let a request wait; returns until when.
+
+        Those of one function are not given up all at once, even if they came so: refusing a flood, which then comes
+        again, in one go would take the processors from everybody else.
+        """
+        limits = self.limits
+        deadline = now + limits.patience
+        if function.held:
+            deadline = max(deadline, function.held[-1].deadline + CROWDED * limits.patience / limits.held_max)
         function.held.append(HeldDemand(demand, deadline, reason))
         function.account.crowded[function] = None
         return deadline

@@ -99,7 +99,12 @@ class Placement:
         """When the next timer goes off."""
         self.state = PlacementState(limits or Limits())
         self._cold_timings: dict[str, dict[str, float]] = {}
+        self._lingering: dict[str, EnvironmentSpec] = {}
+        """Environments that have answered and are busy with their extensions still."""
+        self.on_lingered: Callable[[EnvironmentSpec, float], None] = _ignore_lingered
+        """Called with how long, in milliseconds, extensions kept an environment busy after its answer."""
         worker.on_gone = self._gone
+        worker.on_free = self._free
         worker.on_lost = self._lost
 
     def submit(self, ticket: Ticket) -> None:
@@ -162,7 +167,10 @@ class Placement:
         def done(outcome: InvocationResult | SandboxGone | WorkerUnavailable) -> None:
             if isinstance(outcome, InvocationResult):
                 ticket.settle(outcome)
-                self._perform(self.state.settled(environment, self._clock.monotonic()))
+                if outcome.lingers:
+                    self._lingering[environment] = ticket.spec
+                else:
+                    self._perform(self.state.settled(environment, self._clock.monotonic()))
             elif isinstance(outcome, SandboxGone):
                 self._perform(self.state.vanished(environment, self._clock.monotonic()))
             else:
@@ -188,18 +196,29 @@ class Placement:
             error, problem = ApiError("ServiceException", 500, INIT_FAILED), INIT_FAILED
         self._perform(self.state.start_failed(environment, error, problem, self._clock.monotonic()))
 
+    def _free(self, environment: str, extensions_ms: float) -> None:
+        spec = self._lingering.pop(environment, None)
+        if spec is not None:
+            self.on_lingered(spec, extensions_ms)
+            self._perform(self.state.settled(environment, self._clock.monotonic()))
+
     def _gone(self, environment: str) -> None:
         self._cold_timings.pop(environment, None)
         self._perform(self.state.gone(environment, self._clock.monotonic()))
 
     def _lost(self) -> None:
         self._cold_timings.clear()
+        self._lingering.clear()
         self._perform(self.state.worker_lost(_worker_lost(), self._clock.monotonic()))
 
 
 START_STATUS = {"ServiceException": 500, "SnapStartException": 400, "SnapStartTimeoutException": 408}
 """HTTP status of what a start may fail with; of all others 502."""
 _PROVISIONED = (Charge.PROVISIONED_RESERVED, Charge.PROVISIONED_UNRESERVED)
+
+
+def _ignore_lingered(spec: EnvironmentSpec, extensions_ms: float) -> None:
+    del spec, extensions_ms
 
 
 def _worker_lost() -> ApiError:

@@ -7,7 +7,7 @@ from tests.unit.placement.requests import Request, placement, start_of
 
 from lambdad.model.errors import ApiError
 from lambdad.placement.counting import Limits
-from lambdad.placement.ledger import Ledger, function_key
+from lambdad.placement.ledger import CROWDED, Ledger, function_key
 from lambdad.placement.pool import Assign, Effect, Reject
 from lambdad.placement.provisioned import Plan
 from lambdad.placement.state import EXPIRED_AT_ONCE, PlacementState
@@ -130,3 +130,18 @@ def test_a_flood_is_throttled_in_small_bites() -> None:
     assert state.alarm is not None
     assert len(state.tick(1.0)) == 1
     assert state.alarm is None
+
+
+def test_a_crowd_that_came_at_once_is_not_given_up_at_once_and_in_the_end_all_of_it_is() -> None:
+    state = placement(1, patience=PATIENCE, held_max=100)
+    state.started(start_of(state.submit(Request(), 0.0)), 0.0)
+    for _ in range(100):
+        state.submit(Request(), 0.0)
+    now, refused, most = 0.0, 0, 0
+    while state.alarm is not None:
+        assert state.alarm >= now
+        now = state.alarm
+        effects = state.tick(now)
+        refused, most = refused + len(effects), max(most, len(effects))
+    assert (refused, most) == (100, 1)
+    assert PATIENCE < now <= PATIENCE * (1 + CROWDED)
