@@ -34,6 +34,7 @@ class InvocationResult:
     error_type: None, or the kind for logs and metrics, such as `Sandbox.Timedout` or `Runtime.ExitError`.
     log_tail: the last 4 KiB of the log of this request, if asked for.
     timings: milliseconds by phase: `duration`, and in a cold start `sandbox`, `code`, `init`.
+    lingers: whether the environment is busy beyond the answer, with its extensions.
     """
 
     payload: bytes
@@ -42,3 +43,4 @@ class InvocationResult:
     log_tail: bytes = b""
     timings: Mapping[str, float] = field(default_factory=dict)
     memory_used_mb: int = 0
+    lingers: bool = False

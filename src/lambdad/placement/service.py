@@ -203,6 +203,8 @@ class Placement:
             self._perform(self.state.settled(environment, self._clock.monotonic()))
 
     def _gone(self, environment: str) -> None:
+        if environment in self._lingering:  # its request is answered: it has ended as an idle one does
+            self._free(environment, 0.0)
         self._cold_timings.pop(environment, None)
         self._perform(self.state.gone(environment, self._clock.monotonic()))
 

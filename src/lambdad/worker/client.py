@@ -28,6 +28,7 @@ class WorkerClient(asyncio.Protocol):
     def __init__(self) -> None:
         self.on_gone: Callable[[str], None] = _ignore_gone
         self.on_lost: Callable[[], None] = _ignore_lost
+        self.on_free: Callable[[str, float], None] = _ignore_free
         self.on_connected: Callable[[WorkerInfo], None] = _ignore_connected
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
@@ -163,6 +164,10 @@ def _ignore_gone(sandbox_id: str) -> None:
 
 def _ignore_lost() -> None:
     pass
+
+
+def _ignore_free(sandbox_id: str, extensions_ms: float) -> None:
+    del sandbox_id, extensions_ms
 
 
 def _ignore_connected(info: WorkerInfo) -> None:

@@ -72,6 +72,11 @@ class WorkerPort(Protocol):
     on_gone: Callable[[str], None]
     """Called with a sandbox's name when the worker has ended it by itself."""
 
+    on_free: Callable[[str, float], None]
+    """Called with a sandbox's name when it takes invocations again after a result that lingers. Milliseconds: how long
+    its extensions kept it busy beyond the answer.
+    """
+
     on_lost: Callable[[], None]
     """Called when the worker itself went away, after every pending call has failed: all its sandboxes are gone."""
 

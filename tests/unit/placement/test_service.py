@@ -33,6 +33,7 @@ class Worker:
     def __init__(self, *starts: Started | Exception) -> None:
         self.on_gone: Callable[[str], None] = lambda environment: None
         self.on_lost: Callable[[], None] = lambda: None
+        self.on_free: Callable[[str, float], None] = lambda environment, extensions_ms: None
         self.starts = list(starts) or [Started({"sandbox": 1.0, "code": 2.0, "init": 3.0})]
         self.invokes: list[tuple[str, Answer]] = []
         self.stopped: list[str] = []
@@ -195,3 +196,30 @@ def test_what_a_request_took_is_all_in_its_timings() -> None:
     timings = ticket.finish(RESULT, ticket.arrived + 2.0)
     assert timings["total"] == 2000
     assert timings["duration"] == 1.0
+
+
+LINGERING = InvocationResult(payload=b"1", timings={"duration": 1.0}, lingers=True)
+
+
+def test_an_environment_that_lingers_is_answered_for_and_counts_until_it_is_free() -> None:
+    bench = Bench(Worker())
+    bench.submit()
+    environment, done = bench.worker.invokes[0]
+    done(LINGERING)
+    assert bench.outcomes == [LINGERING]
+    bench.submit()
+    assert bench.worker.invokes[1][0] != environment
+    bench.worker.on_free(environment, 5.0)
+    bench.submit()
+    assert bench.worker.invokes[2][0] == environment
+
+
+def test_an_environment_that_ends_while_it_lingers_is_not_counted_for_ever() -> None:
+    bench = Bench(Worker())
+    bench.submit()
+    environment, done = bench.worker.invokes[0]
+    done(LINGERING)
+    bench.worker.on_gone(environment)
+    assert [account.in_flight for _, account in bench.placement.state.ledger.accounts()] == [0]
+    bench.submit()
+    assert bench.worker.invokes[1][0] != environment
