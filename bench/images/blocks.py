@@ -168,6 +168,14 @@ def _timed(read: Callable[[int], object], places: list[int]) -> list[float]:
     return waits
 
 
+def _is_listening(path: Path) -> bool:
+    try:
+        NbdClient(path).close()
+    except OSError:  # bound and not listening yet is refused
+        return False
+    return True
+
+
 def _read_nbd(store: ImageStore, directory: Path, rounds: int) -> tuple[list[float], list[float]]:
     """The same over a Unix socket, from `lambdad image serve`."""
     path = directory / "nbd.sock"
@@ -175,18 +183,17 @@ def _read_nbd(store: ImageStore, directory: Path, rounds: int) -> tuple[list[flo
     command += ["--store", str(store.directory)]
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: server.poll() is not None or path.exists(), "the NBD server listens", 30.0)
+        wait_until(lambda: server.poll() is not None or _is_listening(path), "the NBD server listens", 30.0)
         client = NbdClient(path)
         manifest = asyncio.run(store.manifest(NAME))
-        # A reader waits for every answer, and `image serve` keeps half a gigabyte: a quarter fits for sure.
+        # `image serve` keeps half a gigabyte in memory: a quarter of what FUSE is asked for fits for sure.
         places = [place for place in _places(manifest) if place < _CHUNKS // 4 * manifest.shape.chunk_size]
         end = _CHUNKS // 4 * manifest.shape.chunk_size
         stored = sum(row.length for row in manifest.rows() if row.position < _CHUNKS // 4)
         rates = []
         for number in range(rounds + 1):
             before = time.perf_counter()
-            for offset in range(0, end, _PIECE):
-                client.read(offset, _PIECE)
+            client.read_through(end, _PIECE, ahead=4)
             if number >= 1:
                 rates.append(stored / (time.perf_counter() - before) / 1e6)
         waits = _timed(lambda place: client.read(place, 4096), places)

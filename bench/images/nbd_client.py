@@ -22,8 +22,23 @@ class NbdClient:
         self._socket.sendall(struct.pack(">I", 3) + _OPTION.pack(_HAVE_OPTION, 1, 0))
         self.size = int(struct.unpack(">QH", self._take(10))[0])
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytearray:
+        self._ask(offset, length)
+        return self._answer(length)
+
+    def read_through(self, end: int, piece: int, ahead: int) -> None:
+        """Everything up to `end`, a multiple of `piece`, with `ahead` requests under way, as a kernel does."""
+        for offset in range(0, ahead * piece, piece):
+            self._ask(offset, piece)
+        for offset in range(ahead * piece, end + ahead * piece, piece):
+            self._answer(piece)
+            if offset < end:
+                self._ask(offset, piece)
+
+    def _ask(self, offset: int, length: int) -> None:
         self._socket.sendall(_REQUEST.pack(0x25609513, 0, 0, 0, offset, length))
+
+    def _answer(self, length: int) -> bytearray:
         _, error, _ = _REPLY.unpack(self._take(_REPLY.size))
         if error:
             raise OSError(error, "the NBD server answered with an error")
@@ -32,7 +47,7 @@ class NbdClient:
     def close(self) -> None:
         self._socket.close()
 
-    def _take(self, length: int) -> bytes:
+    def _take(self, length: int) -> bytearray:
         data = bytearray(length)
         view = memoryview(data)
         while view:
@@ -40,4 +55,4 @@ class NbdClient:
             if count == 0:
                 raise ConnectionError("the NBD server hung up")
             view = view[count:]
-        return bytes(data)
+        return data

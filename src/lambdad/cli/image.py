@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import uvloop
 
 from lambdad.block.interface import BlockError
 from lambdad.chunks.gc import describe
@@ -231,7 +232,8 @@ def serve(
         raise CliError("say how to serve it: --nbd")
     with opened(store) as images, images.reading():
         path = None if socket is None else socket.absolute()
-        asyncio.run(serve_until_interrupted(images, name, port, path, print_line))
+        # uvloop hands the pieces of an answer to the kernel as they are; asyncio joins and copies them first.
+        uvloop.run(serve_until_interrupted(images, name, port, path, print_line))
 
 
 @app.command()
