@@ -8,7 +8,7 @@ configuration says so: the signature is checked, and policies decide. A node who
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -67,26 +67,32 @@ class Gate:
         self._clock = clock
         self._mode = mode
         self._region = region
+        self._current: Mapping[str, AccessKey] = {}
         self._verifiers = {
             service: Verifier(self._find, service=service) for service in ("lambda", "logs", "sts", "iam")
         }
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody is let in."""
-        return self._mode == AUTOMATIC and not self._keys.exists()
+        """Whether everybody is let in. Looks at the keys as they are now."""
+        try:
+            keys = self._keys.read()
+        except KeysError as error:
+            raise service_error(f"Nobody can be let in: {error}") from None
+        self._current = keys or {}
+        return keys is None and self._mode == AUTOMATIC
 
     def authenticate(self, request: Request, service: str = "lambda") -> Caller:
         """Who a request is from. Raises ApiError."""
         if self.is_open:
             if "x-amz-decoded-content-length" in request.headers:
                 request.body = unframed_body(request)
-            return _unproven(namespace_of(request.headers, request.query, self._region), request)
+            scope = scope_of(request.headers, request.query)
+            namespace = namespace_of(request.headers, request.query, self._region)
+            return _unproven(namespace, "" if scope is None else scope.access_key)
         now = self._clock()
         identity = self._verifiers[service].verify(request, now=now)
-        key = self._all_keys().get(identity.access_key)
-        if key is None:  # revoked this very moment
-            raise ApiError("UnrecognizedClientException", 403, "The security token included in the request is invalid.")
+        key = self._current[identity.access_key]
         if key.expires and key.expires <= now:
             raise ApiError("ExpiredTokenException", 403, "The security token included in the request is expired")
         request.body = identity.body
@@ -143,7 +149,8 @@ class Gate:
             owner = Namespace(reference.account or owner.account, owner.region)
         if caller.policies is None and owner == caller.namespace and self._policy_of(owner, name, key) is None:
             return owner
-        self.authorize_function(caller, action, owner, name, key, self._context(caller, request))
+        context = _LazyContext(lambda: self._context(caller, request))
+        self.authorize_function(caller, action, owner, name, key, context)
         return owner
 
     def authorize_function(
@@ -220,19 +227,37 @@ class Gate:
         return context
 
     def _find(self, key_id: str) -> Credential | None:
-        key = self._all_keys().get(key_id)
+        key = self._current.get(key_id)
         return None if key is None else Credential(key.id, key.secret, key.session_token or None)
 
-    def _all_keys(self) -> Mapping[str, AccessKey]:
-        try:
-            return self._keys.all()
-        except KeysError as error:
-            raise service_error(f"Nobody can be let in: {error}") from None
+
+class _LazyContext(Mapping[str, str | Sequence[str]]):
+    """Made when the first condition is decided: most invokes decide none."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Mapping[str, str | Sequence[str]]]) -> None:
+        self._make = make
+        self._made: Mapping[str, str | Sequence[str]] | None = None
+
+    def _all(self) -> Mapping[str, str | Sequence[str]]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, key: str) -> str | Sequence[str]:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
 
 
-def _unproven(namespace: Namespace, request: Request) -> Caller:
-    scope = scope_of(request.headers, request.query)
-    return Caller(namespace, f"arn:aws:iam::{namespace.account}:root", "" if scope is None else scope.access_key)
+@functools.lru_cache(maxsize=1024)
+def _unproven(namespace: Namespace, access_key: str) -> Caller:
+    return Caller(namespace, f"arn:aws:iam::{namespace.account}:root", access_key)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -186,7 +186,7 @@ class Verifier:
         )
         text = string_to_sign(signed.timestamp, signed.scope, canonical)
         key = self._signing_key(credential, signed.scope)
-        expected = hmac.new(key, text.encode(), "sha256").hexdigest()
+        expected = hmac.digest(key, text.encode(), "sha256").hex()
         if not _same(expected, signed.signature):
             raise _invalid(
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
@@ -227,9 +227,14 @@ def canonical_request(
     do. headers: the signed ones, names in lower case.
     """
     names = sorted(headers)
-    lines = [method.upper(), quote(_wire_bytes(_normalize(path)), safe="/~"), canonical_query]
+    lines = [method.upper(), _canonical_path(path), canonical_query]
     lines += [f"{name}:{' '.join(headers[name].split())}" for name in names]
     return "\n".join([*lines, "", ";".join(names), payload_hash])
+
+
+@functools.lru_cache(maxsize=1024)
+def _canonical_path(path: str) -> str:
+    return quote(_wire_bytes(_normalize(path)), safe="/~")
 
 
 def canonical_query(query: str) -> str:
@@ -337,6 +342,7 @@ def _scope(credential: str) -> Scope:
     return scope
 
 
+@functools.lru_cache(maxsize=256)
 def _header_names(text: str) -> tuple[str, ...]:
     return tuple(sorted({name.strip() for name in text.split(";") if name.strip()}))
 
@@ -372,10 +378,7 @@ def _payload_hash(request: Request, claimed: str | None) -> str:
 
 
 def _check_time(signed: _Signed, now: float) -> None:
-    try:
-        moment = datetime.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise _incomplete(f"{signed.timestamp} is not a date.") from None
+    moment = _moment(signed.timestamp)
     if signed.scope.date != signed.timestamp[:8]:
         raise _invalid(
             f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
@@ -389,6 +392,15 @@ def _check_time(signed: _Signed, now: float) -> None:
     if moment - CLOCK_SKEW_S > now:
         latest = f"{_stamp(now + CLOCK_SKEW_S)} ({_stamp(now)} + {minutes} min.)"
         raise _invalid(f"Signature not yet current: {signed.timestamp} is still later than {latest}")
+
+
+@functools.lru_cache(maxsize=64)
+def _moment(timestamp: str) -> float:
+    """Kept: clients that sign much in one second ask again and again. Raises ApiError 400."""
+    try:
+        return datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise _incomplete(f"{timestamp} is not a date.") from None
 
 
 def _check_coverage(request: Request, signed: _Signed) -> None:

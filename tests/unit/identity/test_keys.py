@@ -17,7 +17,7 @@ def _key(user: str = "ada", **members: object) -> AccessKey:
 def test_keys_are_created_found_and_revoked(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     writer, reader = KeyFile(path), KeyFile(path)
-    assert not reader.exists()
+    assert reader.read() is None
     one, two = _key(), _key("bob", policies=("{}",))
     writer.create(one)
     assert reader.all() == {one.id: one}
@@ -27,7 +27,7 @@ def test_keys_are_created_found_and_revoked(tmp_path: Path) -> None:
     assert one.id not in reader.all()
     writer.revoke(two.id)
     assert reader.all() == {}
-    assert reader.exists()  # a node whose last key is gone does not open
+    assert reader.read() == {}  # a node whose last key is gone does not open
     with pytest.raises(KeysError, match="there is no key AKIANOTHING"):
         writer.revoke("AKIANOTHING")
 
