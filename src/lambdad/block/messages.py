@@ -39,6 +39,9 @@ class Configure:
     record_s: float = 10.0
     starts: int = 256
 
+    def __repr__(self) -> str:
+        return f"Configure(origin={self.origin_directory or self.bucket!r}, nodes={self.nodes!r})"  # never the keys
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serve:

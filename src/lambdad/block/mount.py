@@ -59,8 +59,8 @@ class ImageMounts:
         self._entries: dict[str, _Entry] = {}
 
     async def recover(self) -> int:
-        """Take away what an earlier worker left mounted. Returns how many mounts that were."""
-        return await asyncio.to_thread(unmount_below, self._images)
+        """Take away what an earlier worker left. Returns how many mounts that were."""
+        return await asyncio.to_thread(remove_leftovers, self._images)
 
     async def mount_image(self, manifest: bytes, key: bytes, digest: str) -> MountedImage:
         """The image as a directory; call `release` when done. digest: as pinned, hexadecimal; key: the function's.
@@ -86,7 +86,9 @@ class ImageMounts:
 
     async def release(self, image: MountedImage) -> None:
         """One user less; the last one unmounts."""
-        entry = self._entries[image.digest]
+        entry = self._entries.get(image.digest)
+        if entry is None:  # `close` was faster
+            return
         entry.users -= 1
         async with entry.lock:
             if entry.users == 0 and entry.is_mounted:
@@ -138,6 +140,14 @@ class ImageMounts:
         self._service.drop(digest)
         # The supervisor has its own copy of the mount table's entry to remove; a second unmount here does no harm.
         await asyncio.to_thread(_remove, folder)
+
+
+def remove_leftovers(directory: Path) -> int:
+    """Unmount everything below a directory and delete it. Returns the number of mounts."""
+    count = unmount_below(directory)
+    if not mounts_below(directory):
+        shutil.rmtree(directory, ignore_errors=True)
+    return count
 
 
 def unmount_below(directory: Path) -> int:

@@ -33,6 +33,14 @@ def up(
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Private address, network or ADDRESS:PORT open to `internet`."),
     ] = None,
+    chunk_store: Annotated[
+        str | None, typer.Option(metavar="DIR|s3://BUCKET", help="Where pieces of images are kept.")
+    ] = None,
+    chunk_endpoint: Annotated[str | None, typer.Option(metavar="URL", help="S3-compatible service of it.")] = None,
+    cache_nodes: Annotated[
+        list[str] | None,
+        typer.Option("--cache-node", metavar="redis://HOST:PORT", help="A cache of pieces; five or more make sense."),
+    ] = None,
     zygotes: Annotated[bool | None, typer.Option("--zygotes/--no-zygotes", help="Start Python as a fork.")] = None,
     json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log one JSON object for each line.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")] = None,
@@ -48,6 +56,9 @@ def up(
         "auth": auth,
         "egress": egress,
         "egress_allow": egress_allow or None,
+        "chunk_store": chunk_store,
+        "chunk_endpoint": chunk_endpoint,
+        "cache_nodes": cache_nodes or None,
         "zygotes": zygotes,
         "json_logs": json_logs,
         "log_level": log_level,

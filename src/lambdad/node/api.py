@@ -12,6 +12,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import lambdad
+from lambdad.block.read_path import open_objects
 from lambdad.control.app import ControlPlane
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
@@ -29,11 +30,13 @@ from lambdad.model.environment import Code
 from lambdad.model.errors import ApiError
 from lambdad.neighbours.service import Neighbours
 from lambdad.node.config import Config
+from lambdad.node.chunk_tiers import store_of
 from lambdad.node.events import DELIVERY_THREADS, make_events
 from lambdad.node.gate import GateOfNeighbours, GateOfUrls, make_gate
 from lambdad.node.http_app import HttpApp, Operation, Page
 from lambdad.node.image_builder import ChildImageBuilder
 from lambdad.node.log_page import PREFIX as LOG_PREFIX
+from lambdad.node.image_gc import ImageCollection, node_name
 from lambdad.node.log_page import LogPage
 from lambdad.node.observer import EventObserver
 from lambdad.node.pages import CodePage, HealthPage, MetricsPage
@@ -171,7 +174,7 @@ class _Node:
             locations=locations,
             preparer=self._runtimes,
             runtimes=self._runtimes,
-            images=ChildImageBuilder(paths, config.docker_config),
+            images=ChildImageBuilder(paths, store_of(config), config.docker_config),
             s3=S3Packages(_s3_settings(config), executor),
             spawn=tasks.spawn,
             quotas=Quotas(concurrency=config.concurrency, unreserved_concurrency_min=config.unreserved_concurrency_min),
@@ -251,6 +254,8 @@ class _Node:
             await asyncio.sleep(PACKAGE_SWEEP_S)
             await self._sweep.run(self._clock.time())
 
+        if self._config.chunk_collect:
+            self._tasks.spawn(self._collect_images())
     def _log_group(self, namespace: Namespace, name: str) -> str:
         """Where a function logs; where it would by default if it is gone."""
         try:
@@ -262,6 +267,12 @@ class _Node:
     def _connected(self, info: WorkerInfo) -> None:
         self._runtimes.connect(info)
         self._placement.worker_ready()
+    async def _collect_images(self) -> None:
+        objects = open_objects(store_of(self._config))
+        name = node_name(Paths(self._config.data_dir).state / "name")
+        collection = ImageCollection(objects, name, self._catalogue.specs, self._clock, self._log)
+        await collection.run(self._config.chunk_collect)
+
 
     def _follow_changes(self) -> None:
         """End the sandboxes of specs that nothing resolves to any more; reserve and provision what is configured."""

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lambdad.node.chunk_address import parse_cache_node, parse_store
 from lambdad.sandbox.firewall import parse_allowed
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -50,6 +51,12 @@ class Config:
     event_concurrency: events of one function that run at once; of all functions, four times as many.
     docker_config: a `config.json` of `docker login` with credentials of registries; readable for the API's user.
     api_user: the user of the API process when lambdad is started as root; empty for one of its own.
+    chunk_store: where pieces of images are kept: a directory, or `s3://BUCKET/PREFIX`; empty for the data directory.
+    It belongs to this node alone. chunk_endpoint, chunk_region: of the bucket; AWS and `region` if empty.
+    chunk_credentials: a file as AWS's tools have it, readable for the API's user; empty for the environment's.
+    chunk_memory: cache of decrypted pieces. chunk_disk: cache on disk, for stores outside of the data directory.
+    cache_nodes: Redis or Valkey servers, `redis://HOST:PORT`; five or more, one of which may be lost.
+    chunk_collect: time between two collections of what no function needs; 0 for never.
     """
 
     host: str = "127.0.0.1"
@@ -84,6 +91,14 @@ class Config:
     docker_config: str = ""
 
     def __post_init__(self) -> None:
+    chunk_store: str = ""
+    chunk_endpoint: str = ""
+    chunk_region: str = ""
+    chunk_credentials: str = ""
+    chunk_memory: int = 256
+    chunk_disk: int = 10_240
+    chunk_collect: float = 21_600.0
+    cache_nodes: tuple[str, ...] = ()
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.concurrency < 1:
@@ -109,6 +124,25 @@ class Config:
             raise ConfigError(f"auth must be auto or required, not {self.auth!r}")
 
     def check_keys(self, count: int) -> None:
+        self._check_chunks()
+
+    def _check_chunks(self) -> None:
+        try:
+            parse_store(self.chunk_store)
+        except ValueError as error:
+            raise ConfigError(f"chunk_store: {error}") from None
+        try:
+            addresses = {parse_cache_node(text) for text in self.cache_nodes}
+        except ValueError as error:
+            raise ConfigError(f"cache_nodes: {error}") from None
+        if len(addresses) != len(self.cache_nodes):
+            raise ConfigError("cache_nodes names a node twice")
+        if self.chunk_endpoint and not self.chunk_endpoint.startswith(("http://", "https://")):
+            raise ConfigError(f"chunk_endpoint must be http://HOST or https://HOST, not {self.chunk_endpoint!r}")
+        if self.chunk_memory < 16:
+            raise ConfigError(f"chunk_memory must be at least 16, not {self.chunk_memory}")
+        if self.chunk_disk < 0 or self.chunk_collect < 0:
+            raise ConfigError("chunk_disk and chunk_collect must not be negative")
         """Raises `ConfigError` if the node would be open to whoever reaches it. count: of access keys."""
         if count == 0 and self.host not in LOOPBACK:
             raise ConfigError(

@@ -13,12 +13,12 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from lambdad.block.messages import Configure, parse_message
+from lambdad.block.read_path import open_objects
 from lambdad.chunks.codec import Salt
 from lambdad.chunks.interface import ChunkError
 from lambdad.chunks.manifest import FileSystem
-from lambdad.chunks.objects import DirectoryObjects
 from lambdad.chunks.origin import Origin, OriginStore
 from lambdad.chunks.roots import active_root
 from lambdad.chunks.upload import Uploaded, UploadPlan, iterate_in_thread, publish_manifest, upload_image
@@ -40,16 +40,20 @@ _PLATFORMS = {"x86_64": "amd64", "arm64": "arm64"}
 class BuildOrder:
     """uri: of the image. architecture: AWS's name. key: hexadecimal, and its name in the ring; the manifest's seal.
 
-    origin: directory of chunks. spool: directory for temporary files. docker_config: file of `docker login`, or empty.
+    store: the chunk store, a `Configure` as `block.messages` writes it. spool: directory for temporary files.
+    docker_config: file of `docker login`, or empty.
     """
 
     uri: str
     architecture: str
-    origin: str
+    store: str
     spool: str
     key: str
     key_name: str
     docker_config: str = ""
+
+    def __repr__(self) -> str:
+        return f"BuildOrder(uri={self.uri!r}, key_name={self.key_name!r})"  # never the keys
 
 
 def main() -> int:
@@ -65,7 +69,9 @@ def main() -> int:
 
 
 async def _build(order: BuildOrder) -> dict[str, object]:
-    objects = DirectoryObjects(Path(order.origin))
+    config = parse_message(order.store.encode())
+    assert isinstance(config, Configure)
+    objects = open_objects(config)
     origin = Origin(objects, SystemClock())
     root = await active_root(objects, time.time())
     image_format = format_for(os.uname().release)

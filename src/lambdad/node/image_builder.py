@@ -1,7 +1,7 @@
 """Images of functions, from a URI to something that a worker can mount: the API process's side.
 
-Each image is built by a child process (`image_build`) that pulls, flattens, cuts and encrypts it into the chunk store
-of the data directory. One key for each function seals its manifests.
+Each image is built by a child process (`image_build`) that pulls, flattens, cuts and encrypts it into the node's
+chunk store (`chunk_tiers`). One key for each function seals its manifests.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from lambdad.block.messages import Configure, encode_message
 from lambdad.chunks.keys import KeyRing
 from lambdad.model.environment import Image
 from lambdad.model.errors import ApiError
@@ -26,8 +27,9 @@ LINE_MAX = 1024 * 1024
 class ChildImageBuilder:
     """Implements `control.interface.ImageBuilder`: one child process for each build."""
 
-    def __init__(self, paths: Paths, docker_config: str) -> None:
+    def __init__(self, paths: Paths, store: Configure, docker_config: str) -> None:
         self._paths = paths
+        self._store = encode_message(store).decode()
         self._docker_config = docker_config
         self._ring = KeyRing(paths.keys)
         self._slots = asyncio.Semaphore(BUILDS_AT_ONCE)
@@ -39,7 +41,7 @@ class ChildImageBuilder:
         order = BuildOrder(
             uri=uri,
             architecture=architecture,
-            origin=str(self._paths.chunks),
+            store=self._store,
             spool=str(self._paths.spool),
             key=key.hex(),
             key_name=owner,

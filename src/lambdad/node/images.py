@@ -1,22 +1,26 @@
 """Images of functions as directories: the worker's side.
 
 An image is mounted once for all its sandboxes, through FUSE, and its chunks are fetched as its files are read.
-`image_builder` made the manifest and the chunks.
+`image_builder` made the manifest and the chunks. When the block service is lost (its supervisor was killed, or its
+agent died again and again), its mounts are taken away; the next start of an image starts a new service.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
+from pathlib import Path
 
 from lambdad.block.interface import BlockError
 from lambdad.block.messages import Configure
-from lambdad.block.mount import ImageMounts, MountedImage
+from lambdad.block.mount import ImageMounts, MountedImage, remove_leftovers
+from lambdad.block.read_path import open_objects
 from lambdad.block.service import BlockService
 from lambdad.chunks.interface import ChunkError
 from lambdad.chunks.keys import KeyRing, KeyUnavailable
 from lambdad.chunks.manifest import ManifestInvalid
-from lambdad.chunks.objects import DirectoryObjects
+from lambdad.chunks.objects import ObjectMissing
 from lambdad.chunks.origin import Origin
 from lambdad.chunks.roots import load_roots
 from lambdad.chunks.upload import fetch_manifest
@@ -26,27 +30,66 @@ from lambdad.model.environment import EnvironmentSpec
 from lambdad.node.paths import Paths
 from lambdad.worker.environment_driver import ProvisionError
 
+_log = logging.getLogger(__name__)
+
 KEPT_MOUNTED = 32
 """Images that stay mounted when no sandbox uses them: their next cold start reads from memory."""
+
+
+class _Generation:
+    """One block service and what is mounted through it."""
+
+    def __init__(self, directory: Path, config: Configure) -> None:
+        self.directory = directory
+        self.service = BlockService(config)
+        self.mounts = ImageMounts(directory, self.service)
+        self._kept: OrderedDict[str, MountedImage] = OrderedDict()
+
+    async def mount(self, manifest: bytes, key: bytes, digest: str) -> MountedImage:
+        image = await self.mounts.mount_image(manifest, key, digest)
+        try:
+            await self._keep(manifest, key, digest)
+        except BaseException:
+            await asyncio.shield(self.mounts.release(image))
+            raise
+        return image
+
+    async def _keep(self, manifest: bytes, key: bytes, digest: str) -> None:
+        """Hold the image mounted beside its users, and let go of the one that was used longest ago."""
+        if digest in self._kept:
+            self._kept.move_to_end(digest)
+            return
+        image = await self.mounts.mount_image(manifest, key, digest)
+        if digest in self._kept:  # another start of the same image was faster
+            await self.mounts.release(image)
+            return
+        self._kept[digest] = image
+        if len(self._kept) > KEPT_MOUNTED:
+            _, oldest = self._kept.popitem(last=False)
+            await self.mounts.release(oldest)
+
+    async def close(self) -> None:
+        self._kept.clear()
+        await self.mounts.close()
+        await self.service.close()
+        await asyncio.to_thread(remove_leftovers, self.directory)
 
 
 class WorkerImages:
     """The images that this worker has mounted. Needs root. `open` first, `close` last."""
 
-    def __init__(self, paths: Paths, clock: Clock) -> None:
+    def __init__(self, paths: Paths, tiers: Configure, clock: Clock) -> None:
         self._ring = KeyRing(paths.keys)
-        self._origin = Origin(DirectoryObjects(paths.chunks), clock)
-        self._service = BlockService(
-            Configure(origin_directory=str(paths.chunks), cache_directory="", memory_bytes=256 * 1024**2)
-        )
-        self._mounts = ImageMounts(paths.worker, self._service)
-        self._kept: OrderedDict[str, MountedImage] = OrderedDict()
-        self._started = False
+        self._tiers = tiers
+        self._origin = Origin(open_objects(tiers), clock)
+        self._directory = paths.worker / "images"
+        self._generation: _Generation | None = None
+        self._generations = 0
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
         """Take away what an earlier worker left. The block service starts with the first image."""
-        await self._mounts.recover()
+        await asyncio.to_thread(remove_leftovers, self._directory)
 
     async def acquire(self, spec: EnvironmentSpec) -> MountedImage:
         """The image of a function as a directory, until `release`. Raises `ProvisionError`."""
@@ -54,37 +97,43 @@ class WorkerImages:
         digest = spec.image.manifest_sha256
         owner = function_arn(spec.namespace, spec.function_name)
         try:
-            async with self._lock:
-                if not self._started:
-                    await self._service.start()
-                    self._started = True
+            generation = await self._serving()
             key = await asyncio.to_thread(self._ring.get, owner)
             roots = [root.id for root in await load_roots(self._origin.objects)]
             manifest = await fetch_manifest(self._origin, roots, digest)
-            image = await self._mounts.mount_image(manifest, key, digest)
-            await self._keep(manifest, key, digest)
-        except (KeyUnavailable, ManifestInvalid, ChunkError, BlockError, OSError) as error:
+            return await generation.mount(manifest, key, digest)
+        except (KeyUnavailable, ManifestInvalid, ObjectMissing, ChunkError, BlockError, OSError) as error:
             raise ProvisionError("ServiceException", f"The image of the function cannot be mounted: {error}") from error
-        return image
 
     async def release(self, image: MountedImage) -> None:
-        await self._mounts.release(image)
+        generation = self._generation
+        if generation is not None and image.root.is_relative_to(generation.directory):
+            await generation.mounts.release(image)
 
     def first_start_is_over(self, image: MountedImage) -> None:
         """What was read until now is what the next worker reads ahead."""
-        self._mounts.started(image)
+        generation = self._generation
+        if generation is not None and image.root.is_relative_to(generation.directory):
+            generation.mounts.started(image)
 
-    async def _keep(self, manifest: bytes, key: bytes, digest: str) -> None:
-        """Hold the image mounted beside its users, and let go of the one that was used longest ago."""
-        if digest in self._kept:
-            self._kept.move_to_end(digest)
-            return
-        self._kept[digest] = await self._mounts.mount_image(manifest, key, digest)
-        if len(self._kept) > KEPT_MOUNTED:
-            _, oldest = self._kept.popitem(last=False)
-            await self._mounts.release(oldest)
+    async def _serving(self) -> _Generation:
+        """The generation whose block service is alive, a new one if there is none. Raises `BlockError`, OSError."""
+        async with self._lock:
+            lost = self._generation
+            if lost is not None and lost.service.lost:
+                _log.error("action=block_service_replaced reason=%s", lost.service.lost)
+                self._generation = None
+                await lost.close()
+            if self._generation is None:
+                self._generations += 1
+                generation = _Generation(self._directory / f"g{self._generations}", self._tiers)
+                await generation.service.start()
+                self._generation = generation
+            return self._generation
 
     async def close(self) -> None:
-        self._kept.clear()
-        await self._mounts.close()
-        await self._service.close()
+        async with self._lock:
+            if self._generation is not None:
+                await self._generation.close()
+                self._generation = None
+        await self._origin.objects.close()

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lambdad.identity.keys import KeyFile, KeysError
+from lambdad.node.chunk_tiers import store_of
 from lambdad.node.config import Config, ConfigError
 from lambdad.node.paths import Paths
 from lambdad.node.privileges import prepare_directories
@@ -204,6 +205,7 @@ def _prepare(config: Config) -> int:
     prepare_directories(config)
     try:
         config.check_keys(len(KeyFile(Paths(config.data_dir).access_keys).all()))
+        store_of(config)
     except (KeysError, ConfigError) as error:
         os.close(lock)
         raise StartupError(str(error)) from None

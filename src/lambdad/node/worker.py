@@ -14,6 +14,7 @@ from lambdad.layers.provide import CodeStore
 from lambdad.linux import syscalls
 from lambdad.model.clock import SystemClock
 from lambdad.model.limits import MEGABYTE
+from lambdad.node.chunk_tiers import tiers_of
 from lambdad.node.config import Config
 from lambdad.node.images import WorkerImages
 from lambdad.node.paths import Paths, SocketPlace
@@ -71,7 +72,7 @@ async def _serve(
 ) -> None:
     clock = SystemClock()
     logs = LogStore(paths.logs, floor=lambda group: read_floor(paths.log_groups, group, int(clock.time() * 1000)))
-    images = WorkerImages(paths, SystemClock()) if os.geteuid() == 0 else None
+    images = WorkerImages(paths, tiers_of(config), SystemClock()) if os.geteuid() == 0 else None
     if images is not None:
         await images.open()
     try:

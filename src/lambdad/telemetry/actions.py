@@ -10,6 +10,10 @@ from typing import Literal, get_args
 Action = Literal[
     "api.ready",
     "function.prepare_failed",
+    "image_gc.done",
+    "image_gc.failed",
+    "image_gc.refused",
+    "image_gc.step",
     "library.message",
     "logs.write_failed",
     "node.ready",
