@@ -235,5 +235,5 @@ def test_the_trace_of_the_caller_is_in_the_environment_of_the_function(node: Loc
             "before-sign.lambda.Invoke", lambda request, **_: request.headers.add_header("X-Amzn-Trace-Id", trace)
         )
         outcome = function.invoke({})
-        assert outcome.value["trace"].startswith("Root=1-5759e988-bd862e3fe1be46a994272793")
-        assert outcome.headers["x-amzn-trace-id"] == trace
+        assert outcome.value["trace"].startswith(trace)
+        assert outcome.headers["x-amzn-trace-id"].startswith(trace)
