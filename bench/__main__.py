@@ -16,6 +16,7 @@ from bench import plots, report
 from bench.burst import measure_burst
 from bench.cold import measure_cold
 from bench.control_plane import measure_control_plane
+from bench.event_crashes import measure_event_crashes
 from bench.fairness import measure_fairness
 from bench.figures import Measurement
 from bench.idle_memory import measure_memory
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "burst": measure_burst,
     "memory": measure_memory,
     "fairness": measure_fairness,
+    "event-crashes": measure_event_crashes,
     "control-plane": measure_control_plane,
     "image-starts": measure_image_starts,
     "image-imports": measure_image_imports,

@@ -19,6 +19,7 @@ TITLES = {
     "burst": "100 concurrent invokes of a function that sleeps 1 s",
     "memory": "Memory of idle Python sandboxes",
     "fairness": "One function beside the flood of another",
+    "event-crashes": "Asynchronous events while processes are killed",
     "control-plane": "The control plane with 10,000 functions of ten versions each",
     "image-starts": "First start of a function on a gigabyte of scientific Python",
     "image-imports": "`import boto3, numpy, requests` from an image with prefetch",

@@ -15,7 +15,7 @@ echo "+cpu +memory +pids +io +cpuset" > /sys/fs/cgroup/cgroup.subtree_control
 mount --make-rshared /
 ip link set lo up
 hostname lambdad-guest
-for module in overlay loop fuse erofs veth nbd; do modprobe $module || echo "no module $module"; done
+for module in overlay loop fuse erofs veth bridge nf_tables nbd; do modprobe $module || echo "no module $module"; done
 # As under systemd: a session of its own, not the root of the cgroup tree.
 mkdir /sys/fs/cgroup/session.scope
 echo $$ > /sys/fs/cgroup/session.scope/cgroup.procs

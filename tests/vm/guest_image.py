@@ -24,7 +24,19 @@ REPOSITORY = HERE.parents[1]
 SUITE = "bookworm"
 PYTHON = "3.11"
 DISK_SIZE = "3G"
-PACKAGES = ("python3", "iproute2", "e2fsprogs", "erofs-utils", "fuse3", "kmod", "procps", "curl", "psmisc", "strace")
+PACKAGES = (
+    "python3",
+    "iproute2",
+    "nftables",
+    "e2fsprogs",
+    "erofs-utils",
+    "fuse3",
+    "kmod",
+    "procps",
+    "curl",
+    "psmisc",
+    "strace",
+)
 BOOT_MODULES = (
     "virtio_ring",
     "virtio",
