@@ -9,6 +9,7 @@ import asyncio
 import time
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TypedDict
 
 from lambdad.layers.provide import CodeStore
@@ -17,6 +18,7 @@ from lambdad.model.limits import FILES_MAX, MEGABYTE, MEMORY_MB_PER_VCPU, PROCES
 from lambdad.node.images import WorkerImages
 from lambdad.runtimes.catalogue import Catalogue
 from lambdad.runtimes.environment import Credentials, build_environment
+from lambdad.runtimes.extensions import extension_environment, find_image_extensions, find_layer_extensions
 from lambdad.runtimes.runtime import PythonRuntime, Runtime, RuntimeMissing
 from lambdad.runtimes.start import InvalidEntrypoint, prepare_start, zygote_spec
 from lambdad.sandbox.interface import SandboxDriver, StartError, Volume
@@ -25,6 +27,7 @@ from lambdad.store.blobs import BlobDamaged, BlobNotFound
 from lambdad.telemetry.function_log import stream_name
 from lambdad.telemetry.log_store import LogStore
 from lambdad.worker.environment_driver import FunctionLog, ProvisionError
+from lambdad.worker.extension_host import NO_EXTENSIONS, ExtensionPlan
 from lambdad.worker.function_log import EnvironmentLog
 
 INIT_CPUS = 2.0
@@ -56,8 +59,18 @@ class ZygoteHost:
 class NodeProvision:
     """What the sandboxes of one environment share, for as long as it lives. held: gives everything back."""
 
-    def __init__(self, sandbox_spec: SandboxSpec, cpus: float, volume: Volume, held: AsyncExitStack) -> None:
-        self.sandbox_spec = sandbox_spec
+    def __init__(
+        self,
+        sandbox_spec: SandboxSpec,
+        cpus: float,
+        volume: Volume,
+        held: AsyncExitStack,
+        extensions: tuple[str, ...] = (),
+    ) -> None:
+        self.sandbox_spec = replace(sandbox_spec, held=True) if extensions else sandbox_spec
+        self.extensions = NO_EXTENSIONS
+        if extensions:
+            self.extensions = ExtensionPlan(extensions, extension_environment(sandbox_spec.environment))
         self.cpus = cpus
         self.volume = volume
         self._held = held
@@ -104,15 +117,17 @@ class NodeProvisioner:
         started = time.monotonic()
         async with AsyncExitStack() as held:
             if spec.image is not None:
-                sandbox_spec = await self._image_sandbox(spec, log_stream, held)
+                sandbox_spec, extensions = await self._image_sandbox(spec, log_stream, held)
             else:
-                sandbox_spec = await self._zip_sandbox(spec, log_stream, held)
+                sandbox_spec, extensions = await self._zip_sandbox(spec, log_stream, held)
             timings["code"] = (time.monotonic() - started) * 1000
             volume = await self._driver.create_volume(spec.ephemeral_mb)
             held.push_async_callback(volume.close)
-            return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all())
+            return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all(), extensions)
 
-    async def _zip_sandbox(self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack) -> SandboxSpec:
+    async def _zip_sandbox(
+        self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack
+    ) -> tuple[SandboxSpec, tuple[str, ...]]:
         """A function from a zip, with its layers, under a runtime of this host."""
         directories = []
         assert spec.code is not None
@@ -135,15 +150,18 @@ class NodeProvisioner:
         )
         if isinstance(start, InvalidEntrypoint):
             raise StartError("Runtime.InvalidEntrypoint", start.message)
-        return SandboxSpec(
+        sandbox_spec = SandboxSpec(
             start=start.start,
             mounts=start.mounts,
             environment=start.environment,
             working_directory=start.working_directory,
             **_limits(spec),
         )
+        return sandbox_spec, find_layer_extensions(directories[1:])
 
-    async def _image_sandbox(self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack) -> SandboxSpec:
+    async def _image_sandbox(
+        self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack
+    ) -> tuple[SandboxSpec, tuple[str, ...]]:
         """A function from a container image, whose files are the root and are fetched as they are read."""
         image = spec.image
         assert image is not None
@@ -154,7 +172,8 @@ class NodeProvisioner:
             raise StartError("Runtime.InvalidEntrypoint", "The image has neither an entry point nor a command.")
         mounted = await self._images.acquire(spec)
         held.push_async_callback(self._images.release, mounted)
-        return SandboxSpec(
+        extensions = await asyncio.to_thread(find_image_extensions, str(mounted.root))  # reads from the image
+        sandbox_spec = SandboxSpec(
             start=Exec(argv),
             root=DirectoryRoot(str(mounted.root)),
             environment=build_environment(
@@ -167,6 +186,7 @@ class NodeProvisioner:
             working_directory=image.working_directory or "/",
             **_limits(spec),
         )
+        return sandbox_spec, extensions
 
     async def _runtime(self, spec: EnvironmentSpec) -> Runtime:
         assert spec.runtime is not None

@@ -19,7 +19,7 @@ from lambdad.model.invocation import Invocation
 from lambdad.model.limits import PAYLOAD_RESPONSE_MAX
 from lambdad.runtime_api.state import Call, IllegalTransition, RuntimeState, State, UnknownRequest
 from lambdad.wire.http import BodyFlow, BodyReader, Request, Response
-from lambdad.wire.server import Responder, ServerLimits
+from lambdad.wire.server import Handler, Responder, ServerLimits
 
 LIMITS = ServerLimits(
     headers=1024 * 1024 + 65_536,  # AWS allows an X-Ray cause of 1 MB in a header
@@ -49,6 +49,10 @@ class RuntimeEvents(Protocol):
         """The first `next`: the init phase is over."""
         ...
 
+    def waits(self) -> None:
+        """A later `next`, and nothing is there to do."""
+        ...
+
     def init_failed(self, payload: bytes, error_type: str) -> None: ...
 
     def responded(self, payload: bytes) -> None: ...
@@ -75,10 +79,14 @@ class RuntimeEvents(Protocol):
 
 
 class RuntimeApi:
-    """Answers the calls of one runtime process. `handle` is the handler of an `HttpServer`."""
+    """Answers the calls of one runtime process. `handle` is the handler of an `HttpServer`.
 
-    def __init__(self, events: RuntimeEvents) -> None:
+    others: takes what is not the Runtime API's; by default nothing is.
+    """
+
+    def __init__(self, events: RuntimeEvents, others: Handler | None = None) -> None:
         self._events = events
+        self._others: Handler = others or _refuse_others
         self._state = RuntimeState()
         self._waiting: Responder | None = None
         self._undelivered: tuple[Invocation, int] | None = None
@@ -87,6 +95,11 @@ class RuntimeApi:
     def delivered(self) -> bool:
         """Whether the runtime has taken the last invocation."""
         return self._undelivered is None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the runtime has asked for an invocation and has none."""
+        return self._state.state is State.READY
 
     def deliver(self, invocation: Invocation, deadline_ms: int) -> None:
         """Give the runtime an invocation: now if it waits for one, else as soon as it asks.
@@ -137,12 +150,12 @@ class RuntimeApi:
                 self._error(request_id, request, responder)
             else:
                 responder.send(_NOT_FOUND)
-        elif method == "POST" and path == _PREFIX + "init/error":
+        elif method == "POST" and path in (_PREFIX + "init/error", _PREFIX + "restore/error"):
             self._init_error(request, responder)
         elif method == "GET" and path == "/2018-06-01/ping":
             responder.send(Response(200, [("Content-Type", "text/plain")], b"pong"))
         else:
-            responder.send(_NOT_FOUND)
+            self._others(request, responder)
 
     def _next(self, responder: Responder) -> None:
         first = self._state.state is State.STARTED
@@ -154,6 +167,8 @@ class RuntimeApi:
             self.deliver(invocation, deadline_ms)
         elif first:
             self._events.ready()
+        else:
+            self._events.waits()
 
     def _response(self, request_id: str, request: Request, responder: Responder) -> None:
         if MODE_HEADER in request.headers and _mode(request) not in ("buffered", "streaming"):
@@ -177,6 +192,10 @@ class RuntimeApi:
         self._state.call(Call.INIT_ERROR)
         responder.send(_ACCEPTED)
         self._events.init_failed(request.body, _error_type(request, "Runtime.Unknown"))
+
+
+def _refuse_others(request: Request, responder: Responder) -> None:
+    responder.send(_NOT_FOUND)
 
 
 class _StreamedResponse:

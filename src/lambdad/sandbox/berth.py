@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from lambdad.linux import process
 from lambdad.linux.cgroup import Cgroup
 from lambdad.sandbox.cell import Cell, Connect, refuse
-from lambdad.sandbox.interface import SandboxError
+from lambdad.sandbox.interface import ExitStatus, SandboxError
 from lambdad.sandbox.packets import PacketReader
 
 _PID_DIGITS = 10
@@ -50,6 +50,12 @@ class Berth(Cell):
             refuse(self._started, SandboxError(f"the snapshot process did not take its orders: {error}"))
         self._close_own()
         return self._started
+
+    def spawn(self, orders: bytes, fds: Sequence[int]) -> asyncio.Future[ExitStatus]:
+        raise ConnectionError("there are no further programs beside a restored one")
+
+    def open_socket(self) -> asyncio.Future[socket.socket]:
+        raise ConnectionError("a restored sandbox gives no sockets away")
 
     def _request(self, control: int, launch: int, joining: Sequence[int]) -> tuple[bytes, list[int]]:
         self._theirs = os.dup(launch)

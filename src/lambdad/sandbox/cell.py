@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from lambdad.linux import cgroup, process
@@ -64,6 +65,10 @@ class Cell:
         self._attempts = 0
         self._connect = connect
         self._link: Link | None = None
+        self._programs: dict[bytes, asyncio.Future[ExitStatus]] = {}
+        """By their number."""
+        self._last_program = 0
+        self._sockets: deque[asyncio.Future[socket.socket]] = deque()
         control, control_theirs = packet_pair()
         launch, launch_theirs = packet_pair()
         self._control = PacketReader(loop, control, self._on_control)
@@ -107,6 +112,26 @@ class Cell:
         except OSError as error:
             refuse(self._started, SandboxError(f"the prepared process did not take its orders: {error}"))
         return self._started
+
+    def proceed(self) -> asyncio.Future[None]:
+        """Let a runtime process go on that is held behind its walls. Fails with StartError or SandboxError."""
+        return self.start(b"go", [])
+
+    def spawn(self, orders: bytes, fds: Sequence[int]) -> asyncio.Future[ExitStatus]:
+        """Start a further program. Resolves when it has ended. Raises OSError."""
+        self._last_program += 1
+        exited: asyncio.Future[ExitStatus] = self._loop.create_future()
+        number = b"%d" % self._last_program
+        self._control.send(b"spawn %b %b" % (number, orders), fds)
+        self._programs[number] = exited
+        return exited
+
+    def open_socket(self) -> asyncio.Future[socket.socket]:
+        """A TCP socket of this network. Fails with SandboxError. Raises OSError."""
+        future: asyncio.Future[socket.socket] = self._loop.create_future()
+        self._control.send(b"socket")
+        self._sockets.append(future)
+        return future
 
     @property
     def runtime_api(self) -> tuple[str, int]:
@@ -199,6 +224,13 @@ class Cell:
                 self._users = users
             case b"exited", []:
                 self._resolve_exit(_parse_exit(rest))
+            case b"program", []:
+                number, _, rest = rest.partition(b" ")
+                exited = self._programs.pop(number, None)
+                if exited is not None:
+                    exited.set_result(_parse_exit(rest))
+            case b"socket", [made]:
+                self._hand_out(socket.socket(fileno=made))
             case _:
                 for fd in fds:
                     os.close(fd)
@@ -207,6 +239,14 @@ class Cell:
                 elif not data and self._init_pidfd < 0 and not self.is_killed:
                     self._fail("the launcher ended before it made a cell")
                     self.kill()
+
+    def _hand_out(self, made: socket.socket) -> None:
+        future = self._sockets.popleft() if self._sockets else None
+        if future is None or future.done():
+            made.close()
+        else:
+            made.setblocking(False)
+            future.set_result(made)
 
     def _on_made(self) -> None:
         """Its walls stand: it can be started once it has its network."""
@@ -239,7 +279,9 @@ class Cell:
             self.forked += 1
         if self._started is None or self._started.done():
             return
-        if word == b"error":
+        if word == b"held":
+            self._started.set_result(None)
+        elif word == b"error":
             kind, _, text = rest.decode(errors="replace").partition(" ")
             error = SandboxError(f"starting a cell failed: {text}") if kind == "-" else StartError(kind, text)
             refuse(self._started, error)
@@ -258,6 +300,13 @@ class Cell:
             self._init_pidfd = -1
         self._fail("process 1 of a cell ended")
         self._resolve_exit(_KILLED)
+        for exited in self._programs.values():
+            exited.set_result(_KILLED)
+        self._programs.clear()
+        for wanted in self._sockets:
+            if not wanted.done():
+                refuse_socket(wanted)
+        self._sockets.clear()
         self.is_killed = True
         self._control.close()
         self._launch.close()
@@ -300,6 +349,11 @@ class Cell:
 def refuse(future: asyncio.Future[None], error: SandboxError) -> None:
     """Whoever waits sees it; nobody has to: the one who did may have been cancelled."""
     future.set_exception(error)
+    future.exception()
+
+
+def refuse_socket(future: asyncio.Future[socket.socket]) -> None:
+    future.set_exception(SandboxError("the sandbox has ended"))
     future.exception()
 
 

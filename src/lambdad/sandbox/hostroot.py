@@ -19,6 +19,8 @@ from lambdad.sandbox.network import GATEWAY
 from lambdad.sandbox.spec import Bind
 
 USER_NAME = "sbx_user1051"
+SANDBOX_NAME = "sandbox.localdomain"
+"""What a sandbox calls itself; extensions listen there for telemetry."""
 
 _TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _WHOLE = ("usr", "nix/store")
@@ -108,12 +110,13 @@ def write_etc(directory: Path, names: Mapping[str, str], host: Path = Path("/etc
 
 def name_files(egress: str, host: Path = Path("/etc")) -> dict[str, str]:
     """The files of /etc that say how names become addresses, by what network a sandbox has."""
-    hosts = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
+    hosts = f"127.0.0.1 localhost {SANDBOX_NAME}\n::1 localhost ip6-localhost\n"
     match egress:
         case "internet":
             return {"hosts": hosts, "resolv.conf": f"nameserver {GATEWAY}\n"}
         case "host":
-            return {name: _read(host / name) for name in ("hosts", "resolv.conf")}
+            own = f"127.0.0.1 {SANDBOX_NAME}\n"
+            return {"hosts": own + _read(host / "hosts"), "resolv.conf": _read(host / "resolv.conf")}
         case _:
             return {"hosts": hosts, "resolv.conf": ""}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +23,8 @@ class SandboxError(Exception):
 class StartError(SandboxError):
     """The runtime process could not be started for a reason of the function.
 
-    kind: AWS's name for it: `Runtime.InvalidEntrypoint`, `Runtime.InvalidWorkingDir` or `Runtime.ExitError`.
+    kind: AWS's name for it: `Runtime.InvalidEntrypoint`, `Runtime.InvalidWorkingDir` or `Runtime.ExitError`; of a
+    further program `PermissionDenied` or `UnknownError`.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -80,6 +82,17 @@ class Volume(Protocol):
         ...
 
 
+class Program(Protocol):
+    """A further program in a sandbox, beside its runtime process.
+
+    output: non-blocking read end of the pipe that is its stdout and stderr; `Sandbox.destroy` closes it.
+    exited: resolves when it has ended. Never an exception.
+    """
+
+    output: int
+    exited: asyncio.Future[ExitStatus]
+
+
 class Sandbox(Protocol):
     """One set of walls with a runtime process inside.
 
@@ -108,6 +121,24 @@ class Sandbox(Protocol):
 
     def signal(self, number: int) -> None:
         """Send a signal to the runtime process; nothing happens if it has ended."""
+        ...
+
+    async def proceed(self) -> None:
+        """Let the runtime process of a `held` spec run. Raises `StartError`, `SandboxError`, as `launch` does."""
+        ...
+
+    async def spawn(self, argv: Sequence[str], environment: Mapping[str, str]) -> Program:
+        """Run another program behind the same walls: same user, files, limits, network and filter, working directory /.
+
+        Returns when its `exec` has succeeded; raises `StartError` or `SandboxError`.
+        """
+        ...
+
+    async def open_socket(self) -> socket.socket:
+        """A non-blocking TCP socket of the sandbox's own network, not connected yet; the caller's to close.
+
+        Raises `SandboxError`.
+        """
         ...
 
     def usage(self) -> Usage: ...

@@ -29,7 +29,7 @@ from lambdad.sandbox.firewall import Allowed
 from lambdad.sandbox.identity import GROUP, SLOTS, USER, Identity, RootIdentity, UserIdentity
 from lambdad.sandbox.interface import RUNTIME_API_ADDRESS, SandboxError, Volume
 from lambdad.sandbox.mounter_client import MounterClient, NativeVolume
-from lambdad.sandbox.native_sandbox import NativeSandbox
+from lambdad.sandbox.native_sandbox import RUNTIME_API_VARIABLE, NativeSandbox
 from lambdad.sandbox.network import Router
 from lambdad.sandbox.pool import CellPool, Launcher
 from lambdad.sandbox.seccomp_profile import function_filter, snapshot_filter
@@ -44,7 +44,6 @@ _OPEN_TIMEOUT_S = 60.0
 _INIT_PIDS = 1
 """Process 1 counts, and is not the function's."""
 _FIRST_VOLUME_MB = 512
-RUNTIME_API_VARIABLE = "AWS_LAMBDA_RUNTIME_API"
 _SECCOMP = Path("/proc/sys/kernel/seccomp/actions_avail")
 
 
@@ -154,7 +153,7 @@ class NativeDriver:
             raise
         finally:
             pool.refill()
-        sandbox = NativeSandbox(sandbox_id, cell, output)
+        sandbox = NativeSandbox(sandbox_id, cell, output, self._program_orders(cell, spec))
         self._sandboxes.add(sandbox)
         cell.removed.add_done_callback(lambda _: self._sandboxes.discard(sandbox))
         return sandbox, cell
@@ -362,13 +361,25 @@ class NativeDriver:
     def _with_names(self, cell: Cell, spec: SandboxSpec) -> SandboxSpec:
         """`spec` with what depends on the network: who resolves names, where the Runtime API is."""
         environment, mounts = spec.environment, spec.mounts
-        if self._egress != "none" and isinstance(spec.root, DirectoryRoot):
+        if isinstance(spec.root, DirectoryRoot):
             etc = self._state_dir / "etc"
-            mounts = (*mounts, *(Bind(str(etc / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")))
+            names = ("hosts",) if self._egress == "none" else ("hosts", "resolv.conf")
+            mounts = (*mounts, *(Bind(str(etc / name), f"/etc/{name}") for name in names))
         address = cell.runtime_api
         if address != RUNTIME_API_ADDRESS and RUNTIME_API_VARIABLE in environment:
             environment = {**environment, RUNTIME_API_VARIABLE: "{}:{}".format(*address)}
         return dataclasses.replace(spec, environment=environment, mounts=mounts)
+
+    def _program_orders(self, cell: Cell, spec: SandboxSpec) -> dict[str, Any]:
+        """What every further program of a sandbox is told; `program.run_program` reads it."""
+        is_limited = cgroup.MEMORY not in self._tree.missing
+        return {
+            "address": "{}:{}".format(*cell.runtime_api),
+            "files": spec.files,
+            "pids": spec.pids,
+            "data": 0 if is_limited else spec.memory_bytes,
+            "ids": (USER, GROUP),
+        }
 
     def _orders(self, spec: SandboxSpec, volume: NativeVolume, directories: Sequence[bool]) -> dict[str, Any]:
         """What the runtime process is told; `init.run_runtime` reads it."""
@@ -382,6 +393,7 @@ class NativeDriver:
             "files": spec.files,
             "pids": spec.pids,
             "forks": spec.forks,
+            "held": spec.held,
             "data": 0 if is_limited else spec.memory_bytes,
             "has_root": isinstance(spec.root, DirectoryRoot),
             "targets": [*targets, ("/tmp", True)],

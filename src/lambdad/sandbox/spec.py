@@ -92,6 +92,7 @@ class SandboxSpec:
     memory_bytes, pids, files: hard limits. cpus: share of CPU time, 1.0 is one whole vCPU.
     egress: `none`, `internet` or `host`.
     forks: whether this is to become a snapshot, see `SandboxDriver.launch_snapshot`.
+    held: whether the runtime process waits, behind its walls, for `Sandbox.proceed`.
     """
 
     start: Exec | Fork | Restore
@@ -106,3 +107,4 @@ class SandboxSpec:
     files: int
     egress: str = "none"
     forks: bool = False
+    held: bool = False

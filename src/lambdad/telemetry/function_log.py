@@ -226,7 +226,7 @@ def stream_name(now_ms: int, version: str, token: str) -> str:
 def format_text(event: Event) -> str | None:
     """The line of an event, tabs and all, without a line end; None for events that text does not show."""
     match event:
-        case InitStart(runtime_version=str(version)):
+        case InitStart(runtime_version=str(version)) if event.phase == "init":
             arn = event.runtime_version_arn
             return f"INIT_START Runtime Version: {version}" + (f"\tRuntime Version ARN: {arn}" if arn else "")
         case InitReport(duration_ms=duration) if event.status != "success" or event.initialization_type != "on-demand":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from lambdad.sandbox.interface import ExitStatus, Sandbox, SandboxError, Snapshot, Usage, Volume
 from lambdad.sandbox.spec import SandboxSpec, ZygoteSpec
@@ -20,6 +20,29 @@ class FakeVolume:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class FakeProgram:
+    """Implements `Program`. `write` and `exit` are what happens inside."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.argv = tuple(argv)
+        self.environment = dict(environment)
+        self.output, self._inside = os.pipe()
+        os.set_blocking(self.output, False)
+        self.exited: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+
+    def write(self, data: bytes) -> None:
+        os.write(self._inside, data)
+
+    def exit(self, status: ExitStatus) -> None:
+        if not self.exited.done():
+            self.exited.set_result(status)
+
+    def close(self) -> None:
+        os.close(self.output)
+        os.close(self._inside)
+        self.exit(ExitStatus(None, 9))
 
 
 class FakeSandbox:
@@ -37,6 +60,9 @@ class FakeSandbox:
         self.frozen = False
         self.destroyed = False
         self.signals: list[int] = []
+        self.programs: list[FakeProgram] = []
+        self.proceeded = False
+        self.spawn_error: SandboxError | None = None
         self.cpus = spec.cpus
         self.used = Usage(memory_peak=30 * 1024 * 1024, memory_current=20 * 1024 * 1024, cpu=0, oom_kills=0)
 
@@ -60,6 +86,21 @@ class FakeSandbox:
     def signal(self, number: int) -> None:
         self.signals.append(number)
 
+    async def proceed(self) -> None:
+        self.proceeded = True
+
+    async def spawn(self, argv: Sequence[str], environment: Mapping[str, str]) -> FakeProgram:
+        await asyncio.sleep(0)
+        if self.spawn_error is not None:
+            raise self.spawn_error
+        self.programs.append(FakeProgram(argv, environment))
+        return self.programs[-1]
+
+    async def open_socket(self) -> socket.socket:
+        connection = socket.socket()
+        connection.setblocking(False)
+        return connection
+
     def usage(self) -> Usage:
         return self.used
 
@@ -72,6 +113,8 @@ class FakeSandbox:
             self.listener.close()
             os.close(self.output)
             os.close(self._inside)
+            for program in self.programs:
+                program.close()
             self.exit(ExitStatus(None, 9))
 
 

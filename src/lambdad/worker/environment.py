@@ -14,12 +14,19 @@ moment in which the end of the process may yet tell why.
 A runtime that died between its answer and its following `next` is nobody's failure yet: the invocation that it should
 have taken starts a new process instead.
 
+Where there are extensions, an environment that has answered is LINGERING until the runtime and every extension that
+takes invocations have asked for the next one, within the same timeout; its caller has the answer already. Ending it
+takes a moment then, too: extensions are told, and have a little time; it is RESETTING until they are gone. In both it
+counts as busy for whoever sends invocations, until `free`.
+
 Every method is one event and takes `now`, monotonic seconds. What must be done goes out through `Effects`, before the
 method returns and in the order in which it must happen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -40,10 +47,20 @@ class Phase(Enum):
     BUSY = "busy"
     STREAMING = "streaming"
     CUT = "cut"
+    LINGERING = "lingering"
+    RESETTING = "resetting"
     COLD = "cold"
     RESTARTING = "restarting"
     REINIT = "reinit"
     GONE = "gone"
+
+
+class Reason(Enum):
+    """Why a runtime process is ended, in the words of AWS's SHUTDOWN event."""
+
+    SPINDOWN = "spindown"
+    TIMEOUT = "timeout"
+    FAILURE = "failure"
 
 
 class Effects(Protocol):
@@ -53,8 +70,22 @@ class Effects(Protocol):
         """Start a runtime process; answered by `launched` or `launch_failed`."""
         ...
 
-    def kill(self) -> None:
-        """End the runtime process and forget it: none of its events may arrive after this."""
+    def has_extensions(self) -> bool:
+        """Whether extensions run beside the runtime process."""
+        ...
+
+    def is_settled(self) -> bool:
+        """Whether runtime and extensions wait for the next invocation, so that the environment may be frozen.
+
+        True at once where there are no extensions.
+        """
+        ...
+
+    def kill(self, reason: Reason) -> None:
+        """End the runtime process and forget it: none of its events may arrive after this.
+
+        If it has extensions, `ended` tells when they are gone.
+        """
         ...
 
     def announce(self, init_ms: float | None) -> None:
@@ -73,7 +104,13 @@ class Effects(Protocol):
         """Whether the runtime has taken the last invocation that was delivered."""
         ...
 
-    def reply(self, request_id: str, result: InvocationResult) -> None: ...
+    def reply(self, request_id: str, result: InvocationResult) -> None:
+        """result.lingers: the environment is not free yet, and `free` follows."""
+        ...
+
+    def free(self, extensions_ms: float) -> None:
+        """The environment takes invocations again. extensions_ms: how long it was busy after the answer."""
+        ...
 
     def open_stream(self, content_type: str) -> None:
         """The caller's response begins; pieces follow, then `reply`."""
@@ -89,13 +126,19 @@ class Effects(Protocol):
 
     def log_start(self, invocation: Invocation) -> None: ...
 
+    def log_done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+        """The END of an invocation. fault: set unless the function succeeded. size: bytes of the response."""
+        ...
+
     def log_report(
         self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
     ) -> None:
-        """The END and REPORT of an invocation. fault: set unless the function succeeded."""
+        """Its REPORT. duration_ms: that of the extensions included."""
         ...
 
-    def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None: ...
+    def log_init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
+        """The end of an init phase. phase: `init` or `invoke`. status: `success`, `error` or `timeout`."""
+        ...
 
     def log_tail(self) -> bytes:
         """The end of the invocation's log; called after its REPORT."""
@@ -110,27 +153,46 @@ class Effects(Protocol):
         ...
 
 
-class Environment:
-    """One execution environment. timeout_s: the function's timeout."""
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What the runtime made of an invocation. duration_ms: from its delivery to its answer."""
 
-    def __init__(self, timeout_s: float, effects: Effects) -> None:
+    payload: bytes
+    fault: Fault | None
+    duration_ms: float
+
+
+class Environment:
+    """One execution environment. timeout_s: the function's timeout. init_timeout_s: of the init phase."""
+
+    def __init__(self, timeout_s: float, effects: Effects, init_timeout_s: float = INIT_TIMEOUT_S) -> None:
         self.phase = Phase.NEW
         self._timeout_s = timeout_s
+        self._init_timeout_s = init_timeout_s
         self._effects = effects
         self._invocation: Invocation | None = None
         self._since = 0.0
         """When the phase that is measured began: the init phase, or the invocation."""
+        self._init_since = 0.0
         self._init_ms: float | None = None
         """Init duration that no REPORT has told yet."""
         self._retried = False
         self._collected: list[bytes] = []
         """Pieces of a streamed response for a caller who does not take pieces."""
         self._streamed = 0
+        self._answered: _Answered | None = None
+        """While it lingers: what the runtime answered."""
+        self._lingers = False
+        """Whether the last answer said that the environment is not free yet."""
+        self._after_reset: Callable[[], None] | None = None
+        """What is owed to the host when a reset is over; None if the environment was idle."""
 
     @property
     def is_available(self) -> bool:
         """Whether `invoke` may be called."""
-        return self.phase in (Phase.IDLE, Phase.COLD)
+        return self.phase in (Phase.IDLE, Phase.COLD) or (
+            self.phase is Phase.RESETTING and self._after_reset is None and self._invocation is None
+        )
 
     # -- asked by placement
 
@@ -145,6 +207,9 @@ class Environment:
         self._invocation = invocation
         self._retried = False
         self._since = now
+        self._streamed = 0
+        if self.phase is Phase.RESETTING:
+            return  # until the reset is over, and its time is not the invocation's
         self._effects.log_start(invocation)
         self._effects.set_timer(self._timeout_s)
         if self.phase is Phase.IDLE:
@@ -160,20 +225,27 @@ class Environment:
             return
         if self._invocation is not None:
             fault = Fault("Sandbox.Failure", f"RequestId: {self._invocation.request_id} Error: The sandbox was stopped")
-            self._fail(now, fault)
+            if self._answered is None:
+                self._conclude(now, fault.payload(), fault, lingers=False)
+            else:
+                self._report(now, fault)
+        is_ending = self.phase is Phase.RESETTING
         self.phase = Phase.GONE
         self._effects.clear_timer()
-        self._effects.kill()
+        if not is_ending:
+            self._effects.kill(Reason.SPINDOWN)
         self._effects.gone()
 
     # -- told by the sandbox
 
     def launched(self, now: float) -> None:
+        """The sandbox is there; its init phase begins."""
+        self._init_since = now
         match self.phase:
             case Phase.STARTING:
                 self.phase = Phase.INIT
                 self._since = now
-                self._effects.set_timer(INIT_TIMEOUT_S)
+                self._effects.set_timer(self._init_timeout_s)
             case Phase.RESTARTING:
                 self.phase = Phase.REINIT
             case _:
@@ -181,7 +253,7 @@ class Environment:
 
     def launch_failed(self, now: float, error_type: str, message: str) -> None:
         """The runtime process could not be started, by the function's own fault."""
-        if self.phase is Phase.STARTING:
+        if self.phase in (Phase.STARTING, Phase.INIT):
             self._init_phase_failed(now, "error", error_type)
             return
         assert self._invocation is not None
@@ -189,7 +261,10 @@ class Environment:
 
     def launch_refused(self, now: float, code: str, message: str) -> None:
         """The host could not make the sandbox."""
-        if self.phase is Phase.STARTING:
+        if self.phase in (Phase.STARTING, Phase.INIT):
+            if self.phase is Phase.INIT:
+                self._effects.clear_timer()
+                self._effects.kill(Reason.FAILURE)
             self.phase = Phase.GONE
             self._effects.refuse(code, message)
             self._effects.gone()
@@ -199,16 +274,19 @@ class Environment:
         self._fail(now, Fault("Sandbox.Failure", text, "failure"))
 
     def ready(self, now: float) -> None:
-        """The runtime has asked for its first invocation."""
+        """The runtime has asked for its first invocation, and so has every extension."""
+        init_ms = (now - self._init_since) * 1000
         match self.phase:
             case Phase.INIT:
                 self.phase = Phase.IDLE
-                self._init_ms = (now - self._since) * 1000
+                self._init_ms = init_ms
                 self._effects.clear_timer()
-                self._effects.announce(self._init_ms)
+                self._effects.log_init_done("init", init_ms, "success", "")
+                self._effects.announce(init_ms)
             case Phase.REINIT:
                 assert self._invocation is not None
                 self.phase = Phase.BUSY
+                self._effects.log_init_done("invoke", init_ms, "success", "")
                 remaining = self._timeout_s - (now - self._since)
                 self._effects.deliver(self._invocation, max(remaining, 0.0))
             case _:
@@ -220,25 +298,30 @@ class Environment:
             case Phase.INIT:
                 self._init_phase_failed(now, "error", error_type)
             case Phase.REINIT:
-                duration_ms = (now - self._since) * 1000
-                self._effects.log_init_report("invoke", duration_ms, "error", error_type)
-                self._answer(now, payload, Fault(error_type, ""))
-                self._go_cold()
+                self._log_reinit_failed(now, error_type)
+                self._conclude(now, payload, Fault(error_type, ""), lingers=self._effects.has_extensions())
+                self._reset(Reason.FAILURE, self._tell_free)
             case _:
                 raise AssertionError(self.phase)
 
     def responded(self, now: float, payload: bytes) -> None:
-        self.phase = Phase.IDLE
         self._answer(now, payload, None)
 
     def errored(self, now: float, payload: bytes, error_type: str) -> None:
-        self.phase = Phase.IDLE
         self._answer(now, payload, Fault(error_type, ""))
 
     def response_too_large(self, now: float) -> None:
-        self.phase = Phase.IDLE
         fault = faults.response_too_large()
         self._answer(now, fault.payload(), fault)
+
+    def settled(self, now: float) -> None:
+        """Runtime and extensions wait for the next invocation."""
+        if self.phase is Phase.LINGERING:
+            self.phase = Phase.IDLE
+            self._effects.clear_timer()
+            extensions_ms = self._report(now, None)
+            self._lingers = False
+            self._effects.free(extensions_ms)
 
     def stream_opened(self, now: float, content_type: str) -> None:
         """The runtime begins a response that comes in pieces."""
@@ -285,23 +368,49 @@ class Environment:
             case Phase.INIT:
                 self._init_phase_failed(now, "error", error_type)
             case Phase.IDLE:
-                self._go_cold()
+                self._reset(Reason.FAILURE, None)
             case Phase.BUSY if not self._effects.has_taken() and not self._retried:
                 self._retried = True
-                self._effects.kill()
+                self._effects.kill(Reason.FAILURE)
                 self.phase = Phase.RESTARTING
                 self._effects.launch()
-            case Phase.BUSY | Phase.REINIT | Phase.STREAMING | Phase.CUT:
+            case Phase.BUSY | Phase.REINIT | Phase.STREAMING | Phase.CUT | Phase.LINGERING:
                 assert self._invocation is not None
                 if self.phase is Phase.REINIT:
-                    duration_ms = (now - self._since) * 1000
-                    self._effects.log_init_report("invoke", duration_ms, "error", error_type)
+                    self._log_reinit_failed(now, error_type)
                 fault = faults.exited(
                     self._invocation.request_id, clean=clean, description=description, out_of_memory=out_of_memory
                 )
                 self._fail(now, fault)
             case _:
                 raise AssertionError(self.phase)
+
+    def extension_failed(self, now: float, error_type: str, message: str) -> None:
+        """An extension ended, or said that it cannot go on. error_type: such as `Extension.Crash`."""
+        match self.phase:
+            case Phase.INIT:
+                self._init_phase_failed(now, "error", error_type)
+            case Phase.IDLE:
+                self._reset(Reason.FAILURE, None)
+            case Phase.BUSY | Phase.REINIT | Phase.STREAMING | Phase.CUT | Phase.LINGERING:
+                assert self._invocation is not None
+                if self.phase is Phase.REINIT:
+                    self._log_reinit_failed(now, error_type)
+                self._fail(now, faults.extension_failed(self._invocation.request_id, error_type, message))
+            case _:
+                raise AssertionError(self.phase)
+
+    def ended(self, now: float) -> None:
+        """What was killed is gone, with its extensions."""
+        if self.phase is not Phase.RESETTING:
+            return
+        self.phase = Phase.COLD
+        then, self._after_reset = self._after_reset, None
+        invocation = self._invocation
+        if then is not None:
+            then()
+        elif invocation is not None:
+            self.invoke(now, invocation)
 
     def timer(self, now: float) -> None:
         match self.phase:
@@ -310,52 +419,106 @@ class Environment:
             case Phase.CUT:
                 assert self._invocation is not None
                 self._fail(now, faults.truncated(self._invocation.request_id))
-            case Phase.BUSY | Phase.REINIT | Phase.RESTARTING | Phase.STREAMING:
+            case Phase.BUSY | Phase.REINIT | Phase.RESTARTING | Phase.STREAMING | Phase.LINGERING:
                 assert self._invocation is not None
-                self._fail(now, faults.timed_out(self._invocation.request_id, self._timeout_s))
+                fault = faults.timed_out(self._invocation.request_id, self._timeout_s)
+                self._fail(now, fault, Reason.TIMEOUT)
             case _:
                 pass  # it was cleared while it was on its way
 
     # -- inside
 
     def _init_phase_failed(self, now: float, status: str, error_type: str) -> None:
-        self._effects.log_init_report("init", (now - self._since) * 1000, status, error_type)
-        self._go_cold()
-        self._effects.announce(None)
+        self._effects.log_init_done("init", (now - self._since) * 1000, status, error_type)
+        reason = Reason.TIMEOUT if status == "timeout" else Reason.FAILURE
+        self._reset(reason, lambda: self._effects.announce(None))
+
+    def _log_reinit_failed(self, now: float, error_type: str) -> None:
+        self._effects.log_init_done("invoke", (now - self._init_since) * 1000, "error", error_type)
 
     def _finish_stream(self, now: float, payload: bytes, fault: Fault | None) -> None:
         if self.phase is Phase.STREAMING:
-            self.phase = Phase.IDLE
             self._collected = []
             self._answer(now, payload, fault)
 
-    def _go_cold(self) -> None:
-        self.phase = Phase.COLD
+    def _reset(self, reason: Reason, then: Callable[[], None] | None) -> None:
+        """Drop the process. then: what is owed to the host once it is gone."""
         self._effects.clear_timer()
-        self._effects.kill()
+        takes_time = self._effects.has_extensions()
+        self.phase = Phase.RESETTING if takes_time else Phase.COLD
+        self._after_reset = then if takes_time else None
+        self._effects.kill(reason)
+        if not takes_time and then is not None:
+            then()
 
-    def _fail(self, now: float, fault: Fault) -> None:
-        """Answer the invocation with an error of the sandbox, and drop the process."""
-        self._answer(now, fault.payload(), fault)
-        self._go_cold()
+    def _tell_free(self) -> None:
+        """After an invocation whose answer said that the environment lingers."""
+        if self._lingers:
+            self._lingers = False
+            self._effects.free(0.0)
+
+    def _fail(self, now: float, fault: Fault, reason: Reason = Reason.FAILURE) -> None:
+        """Answer the invocation with an error of the sandbox, unless it is answered, and drop the process."""
+        if self._answered is None:
+            self._conclude(now, fault.payload(), fault, lingers=self._effects.has_extensions())
+        else:
+            self._report(now, fault)
+        self._reset(reason, self._tell_free)
 
     def _answer(self, now: float, payload: bytes, fault: Fault | None) -> None:
+        """The runtime has answered."""
+        if self._effects.is_settled():
+            self.phase = Phase.IDLE
+            self._conclude(now, payload, fault, lingers=False)
+            return
+        self.phase = Phase.LINGERING
+        invocation = self._invocation
+        assert invocation is not None
+        self._answered = answered = _Answered(payload, fault, (now - self._since) * 1000)
+        self._effects.log_done(invocation, answered.duration_ms, fault, self._streamed or len(payload))
+        if not invocation.tail:
+            self._reply(invocation, answered, lingers=True)
+
+    def _report(self, now: float, fault: Fault | None) -> float:
+        """End an invocation whose runtime has answered. Returns how long it lasted after that, in milliseconds."""
+        answered, self._answered = self._answered, None
+        invocation, self._invocation = self._invocation, None
+        assert answered is not None
+        assert invocation is not None
+        duration_ms = (now - self._since) * 1000
+        init_ms, self._init_ms = self._init_ms, None
+        self._effects.log_report(invocation, duration_ms, init_ms, fault or answered.fault)
+        if invocation.tail:
+            self._reply(invocation, answered, lingers=True)
+        return max(duration_ms - answered.duration_ms, 0.0)
+
+    def _conclude(self, now: float, payload: bytes, fault: Fault | None, *, lingers: bool) -> None:
+        """Answer and report at once. lingers: whether `free` will follow."""
         invocation, self._invocation = self._invocation, None
         assert invocation is not None
         duration_ms = (now - self._since) * 1000
         init_ms, self._init_ms = self._init_ms, None
+        size = self._streamed or len(payload)
         effects = self._effects
         effects.clear_timer()
         if invocation.tail:
+            effects.log_done(invocation, duration_ms, fault, size)
             effects.log_report(invocation, duration_ms, init_ms, fault)
+        self._reply(invocation, _Answered(payload, fault, duration_ms), lingers=lingers)
+        if not invocation.tail:  # a caller who does not read the log need not wait for it
+            effects.log_done(invocation, duration_ms, fault, size)
+            effects.log_report(invocation, duration_ms, init_ms, fault)
+
+    def _reply(self, invocation: Invocation, answered: _Answered, *, lingers: bool) -> None:
+        fault = answered.fault
+        self._lingers = lingers
         result = InvocationResult(
-            payload=payload,
+            payload=answered.payload,
             error=None if fault is None else "Unhandled",
             error_type=None if fault is None else fault.error_type,
-            log_tail=effects.log_tail() if invocation.tail else b"",
-            timings={"duration": duration_ms},
-            memory_used_mb=effects.memory_used_mb(),
+            log_tail=self._effects.log_tail() if invocation.tail else b"",
+            timings={"duration": answered.duration_ms},
+            memory_used_mb=self._effects.memory_used_mb(),
+            lingers=lingers,
         )
-        effects.reply(invocation.request_id, result)
-        if not invocation.tail:  # a caller who does not read the log need not wait for it
-            effects.log_report(invocation, duration_ms, init_ms, fault)
+        self._effects.reply(invocation.request_id, result)

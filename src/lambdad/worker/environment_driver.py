@@ -7,39 +7,41 @@ with the same /tmp. Events carry their generation: what a sandbox says after it 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.runtime_api.extensions import FunctionIdentity
 from lambdad.runtime_api.server import LIMITS, MODE_HEADER, RuntimeApi
 from lambdad.sandbox.interface import Sandbox, SandboxDriver, SandboxError, StartError, Volume
 from lambdad.sandbox.spec import SandboxSpec
 from lambdad.telemetry.log import Logger
-from lambdad.wire.http import BodyFlow
-from lambdad.wire.server import HttpServer
-from lambdad.worker.environment import Environment, Phase
+from lambdad.wire.http import BodyFlow, Request
+from lambdad.wire.server import HttpServer, Responder
+from lambdad.worker.environment import Environment, Phase, Reason
+from lambdad.worker.extension_host import ExtensionHost, ExtensionLog, ExtensionPlan
 from lambdad.worker.faults import Fault
+from lambdad.worker.output import OutputReader
+from lambdad.worker.remains import Remains, destroy
 from lambdad.worker.stream import StreamWindow
 
-OUTPUT_READ = 65_536
-OUTPUT_WINDOW = 1024 * 1024
-"""Bytes of output that are read from a sandbox between two ticks of the host; more waits in the sandbox's pipe."""
 MEMORY_SAMPLE_S = 0.25
 """The peak memory in REPORT may be this old: reading it costs more than the rest of a warm invocation's log."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
-class FunctionLog(Protocol):
+class FunctionLog(ExtensionLog, Protocol):
     """The log of one environment. stream: its name, as AWS forms it."""
 
     stream: str
 
-    def init_start(self) -> None: ...
-    def init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None: ...
+    def init_start(self, phase: str) -> None: ...
+    def init_runtime_done(self, phase: str, status: str, error_type: str) -> None: ...
+    def init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None: ...
+    def done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None: ...
     def start(self, invocation: Invocation) -> None: ...
     def report(
         self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None, memory_mb: int
@@ -58,12 +60,13 @@ class FunctionLog(Protocol):
 class Provision(Protocol):
     """Everything that a sandbox of one spec is made of, held until `release`.
 
-    sandbox_spec: with the CPU share of the init phase. cpus: the share after it.
+    sandbox_spec: with the CPU share of the init phase; held if there are external extensions. cpus: the share after it.
     """
 
     sandbox_spec: SandboxSpec
     cpus: float
     volume: Volume
+    extensions: ExtensionPlan
 
     async def release(self) -> None: ...
 
@@ -86,7 +89,15 @@ class Host(Protocol):
     def stream_opened(self, environment: EnvironmentDriver, content_type: str) -> None: ...
     def stream_piece(self, environment: EnvironmentDriver, piece: bytes) -> None: ...
     def became_idle(self, environment: EnvironmentDriver) -> None: ...
-    def forget(self, environment: EnvironmentDriver) -> None: ...
+    def free(self, environment: EnvironmentDriver, extensions_ms: float) -> None:
+        """It takes invocations again, some time after it has answered the last one."""
+        ...
+
+    def forget(self, environment: EnvironmentDriver) -> None:
+        """It takes no more invocations; `released` follows."""
+        ...
+
+    def released(self, environment: EnvironmentDriver) -> None: ...
 
 
 class ProvisionError(Exception):
@@ -119,12 +130,13 @@ class EnvironmentDriver:
         self._sandbox: Sandbox | None = None
         self._api: RuntimeApi | None = None
         self._server: HttpServer | None = None
+        self._output: OutputReader | None = None
+        self._extensions: ExtensionHost | None = None
+        self._runtime_is_ready = False
         self._window: StreamWindow | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dying: set[asyncio.Future[None]] = set()
         self._timings: dict[str, float] = {}
-        self._output_budget = OUTPUT_WINDOW
-        self._reading = False
         self._memory_peak = 0
         self._memory_read_at = float("-inf")
 
@@ -160,12 +172,15 @@ class EnvironmentDriver:
         if self._sandbox is not None and self._machine.phase is Phase.IDLE and not self.frozen:
             self._sandbox.freeze()
             self.frozen = True
+            if self._extensions is not None:
+                self._extensions.pause()
 
     def tick(self) -> None:
         """Let output flow again, and drop connections inside that dawdle. Called a few times a second."""
-        self._output_budget = OUTPUT_WINDOW
-        if self._sandbox is not None and not self._reading and not self.frozen:
-            self._start_reading()
+        if self._output is not None:
+            self._output.refill()
+        if self._extensions is not None:
+            self._extensions.tick()
         if self._server is not None:
             self._server.sweep()
 
@@ -176,14 +191,16 @@ class EnvironmentDriver:
     def _thaw(self) -> None:
         if self.frozen and self._sandbox is not None:
             self._sandbox.thaw()
+            if self._extensions is not None:
+                self._extensions.resume()
         self.frozen = False
 
     # -- effects of the machine
 
     def launch(self) -> None:
         self._generation += 1
-        if self._generation == 1:
-            self._log.init_start()
+        self._runtime_is_ready = False
+        self._log.init_start("init" if self._machine.phase is Phase.STARTING else "invoke")
         self._host.spawn(self._launch(self._generation))
 
     async def _launch(self, generation: int) -> None:
@@ -212,7 +229,7 @@ class EnvironmentDriver:
             if sandbox is None and self.phase is Phase.GONE:
                 await self._release()
         if generation != self._generation:
-            await self._destroy(sandbox)
+            self._tell_leak(await destroy(sandbox))
             if self.phase is Phase.GONE:
                 await self._release()
             return
@@ -220,47 +237,87 @@ class EnvironmentDriver:
 
     async def _attach(self, generation: int, sandbox: Sandbox) -> None:
         """Serve the Runtime API of a sandbox that has just started, and hear its output and its end."""
+        assert self._provision is not None
+        plan = self._provision.extensions
         self._sandbox = sandbox
-        self._api = RuntimeApi(_Events(self, generation))
+        self._api = RuntimeApi(_Events(self, generation), self._handle_extension_call)
         self._server = server = HttpServer(self._api.handle, LIMITS, self._loop, self._api.open_body, MODE_HEADER)
-        self._start_reading()
+        self._output = OutputReader(self._loop, sandbox.output, self._log.output)
+        if plan.names:
+            self._host_extensions()
         self._machine.launched(time.monotonic())
         await server.listen(sandbox.listener)
         if generation != self._generation:
             server.abort()
             return
         sandbox.exited.add_done_callback(lambda future: self._exited(generation))
+        if plan.names:
+            await self._start_extensions(generation, sandbox, plan)
 
-    def kill(self) -> None:
+    async def _start_extensions(self, generation: int, sandbox: Sandbox, plan: ExtensionPlan) -> None:
+        """Start the external extensions, and the runtime once all of them have registered."""
+        assert self._extensions is not None
+        try:
+            if await self._extensions.start(plan) and generation == self._generation:
+                await sandbox.proceed()
+        except StartError as error:
+            if generation == self._generation:
+                self._machine.launch_failed(time.monotonic(), error.kind, str(error))
+        except (SandboxError, OSError) as error:
+            self._host.log.error("sandbox.failed", environment=self.id, function=self.spec.arn, error=str(error))
+            if generation == self._generation:
+                self._machine.launch_refused(time.monotonic(), "ServiceException", str(error))
+
+    def _host_extensions(self) -> ExtensionHost:
+        assert self._sandbox is not None
+        spawn, logs_json = self._host.spawn, self.spec.log_format == "JSON"
+        self._extensions = ExtensionHost(
+            _identity(self.spec), self._sandbox, self._log, spawn, self, logs_json=logs_json
+        )
+        return self._extensions
+
+    def _handle_extension_call(self, request: Request, responder: Responder) -> None:
+        """What is no call of the Runtime API. The first one shows that a function has internal extensions."""
+        if self._sandbox is not None:
+            extensions = self._extensions or self._host_extensions()
+            if self._runtime_is_ready:
+                extensions.close_registration()
+            extensions.api.handle(request, responder)
+
+    def kill(self, reason: Reason) -> None:
         self._generation += 1
-        sandbox, self._sandbox = self._sandbox, None
-        self._api = None
-        if self._server is not None:
-            self._server.abort()
-            self._server = None
-        if sandbox is None:
+        sandbox, server, output, extensions = self._sandbox, self._server, self._output, self._extensions
+        self._sandbox = self._server = self._output = self._extensions = self._api = None
+        if sandbox is None or server is None or output is None:
             return
-        self._drain(sandbox)
-        if self._reading:
-            self._loop.remove_reader(sandbox.output)
-            self._reading = False
         self.frozen = False
+        remains = Remains(sandbox, server, output, extensions)
+        remains.give_up()
         done: asyncio.Future[None] = self._loop.create_future()
         self._dying.add(done)
-        self._host.spawn(self._bury(sandbox, done))
+        self._host.spawn(self._bury(remains, reason, done))
 
-    async def _bury(self, sandbox: Sandbox, done: asyncio.Future[None]) -> None:
+    async def _bury(self, remains: Remains, reason: Reason, done: asyncio.Future[None]) -> None:
         try:
-            await self._destroy(sandbox)
+            self._tell_leak(await remains.bury(reason))
         finally:
             self._dying.discard(done)
             done.set_result(None)
+        if remains.extensions is not None:
+            self._machine.ended(time.monotonic())
 
-    async def _destroy(self, sandbox: Sandbox) -> None:
-        try:
-            await sandbox.destroy()
-        except (SandboxError, OSError) as error:
-            self._host.log.error("sandbox.leaked", environment=self.id, error=str(error))
+    def _tell_leak(self, what: str) -> None:
+        if what:
+            self._host.log.error("sandbox.leaked", environment=self.id, error=what)
+
+    def has_extensions(self) -> bool:
+        return self._extensions is not None and not self._extensions.is_empty
+
+    def is_settled(self) -> bool:
+        extensions = self._extensions
+        if extensions is None or extensions.is_empty:
+            return True
+        return self._api is not None and self._api.is_waiting and extensions.is_settled
 
     def announce(self, init_ms: float | None) -> None:
         if init_ms is not None:
@@ -276,14 +333,22 @@ class EnvironmentDriver:
 
     def deliver(self, invocation: Invocation, remaining_s: float) -> None:
         assert self._api is not None
-        self._api.deliver(invocation, int((time.time() + remaining_s) * 1000))
+        deadline_ms = int((time.time() + remaining_s) * 1000)
+        if self._extensions is not None:
+            self._extensions.api.invoke(invocation, deadline_ms)
+        self._api.deliver(invocation, deadline_ms)
 
     def has_taken(self) -> bool:
         return self._api is not None and self._api.delivered
 
     def reply(self, request_id: str, result: InvocationResult) -> None:
-        self._became_idle()
+        if not result.lingers:
+            self._became_idle()
         self._host.reply(self, result)
+
+    def free(self, extensions_ms: float) -> None:
+        self._became_idle()
+        self._host.free(self, extensions_ms)
 
     def open_stream(self, content_type: str) -> None:
         self._host.stream_opened(self, content_type)
@@ -314,18 +379,24 @@ class EnvironmentDriver:
     def log_start(self, invocation: Invocation) -> None:
         self._log.start(invocation)
 
+    def log_done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+        if self._output is not None:
+            self._output.drain()
+        self._log.done(invocation, duration_ms, fault, size)
+
     def log_report(
         self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
     ) -> None:
         if self._sandbox is not None:
-            self._drain(self._sandbox)
             self._sample_memory(self._sandbox)
         self._log.report(invocation, duration_ms, init_ms, fault, self.memory_used_mb())
 
-    def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
-        if self._sandbox is not None:
-            self._drain(self._sandbox)
-        self._log.init_report(phase, duration_ms, status, error_type)
+    def log_init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
+        if self._output is not None:
+            self._output.drain()
+        if self._extensions is not None:
+            self._extensions.end_init()
+        self._log.init_done(phase, duration_ms, status, error_type)
 
     def log_tail(self) -> bytes:
         return self._log.tail()
@@ -345,6 +416,7 @@ class EnvironmentDriver:
         if provision is not None:
             await provision.release()
         self._log.close()
+        self._host.released(self)
 
     # -- events of the sandbox
 
@@ -367,10 +439,37 @@ class EnvironmentDriver:
         )
 
     def runtime_ready(self) -> None:
-        assert self._sandbox is not None
-        assert self._provision is not None
-        self._sandbox.limit_cpu(self._provision.cpus)
-        self._machine.ready(time.monotonic())
+        self._runtime_is_ready = True
+        if self._extensions is not None:
+            self._extensions.close_registration()
+            phase = "init" if self._machine.phase is Phase.INIT else "invoke"
+            self._log.init_runtime_done(phase, "success", "")
+        self._check_ready()
+
+    def _check_ready(self) -> None:
+        """The init phase ends when the runtime and every extension wait for the first invocation."""
+        if self._runtime_is_ready and (self._extensions is None or self._extensions.is_ready):
+            assert self._sandbox is not None
+            assert self._provision is not None
+            self._sandbox.limit_cpu(self._provision.cpus)
+            self._machine.ready(time.monotonic())
+
+    def runtime_waits(self) -> None:
+        """It has asked for another invocation."""
+        if self._extensions is not None:
+            self.extensions_changed()
+
+    def extensions_changed(self) -> None:
+        match self._machine.phase:
+            case Phase.INIT | Phase.REINIT:
+                self._check_ready()
+            case Phase.LINGERING if self.is_settled():
+                self._machine.settled(time.monotonic())
+            case _:
+                pass
+
+    def extension_failed(self, error_type: str, message: str) -> None:
+        self._machine.extension_failed(time.monotonic(), error_type, message)
 
     def runtime_init_failed(self, payload: bytes, error_type: str) -> None:
         self._machine.init_failed(time.monotonic(), payload, error_type)
@@ -403,42 +502,19 @@ class EnvironmentDriver:
         self._window = None
         self._machine.stream_cut(time.monotonic())
 
-    # -- output and memory
-
-    def _start_reading(self) -> None:
-        assert self._sandbox is not None
-        self._loop.add_reader(self._sandbox.output, self._readable, self._sandbox)
-        self._reading = True
-
-    def _readable(self, sandbox: Sandbox) -> None:
-        if self._read(sandbox) is False or self._output_budget <= 0:
-            self._loop.remove_reader(sandbox.output)
-            self._reading = False
-
-    def _drain(self, sandbox: Sandbox) -> None:
-        """Take what the sandbox has written until now, as far as its budget goes."""
-        while self._output_budget > 0 and self._read(sandbox):
-            pass
-
-    def _read(self, sandbox: Sandbox) -> bool | None:
-        """One read. True if there was output, None if there was none, False at the end."""
-        try:
-            data = os.read(sandbox.output, OUTPUT_READ)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return False
-        if not data:
-            return False
-        self._output_budget -= len(data)
-        self._log.output(data)
-        return True
+    # -- memory
 
     def _sample_memory(self, sandbox: Sandbox) -> None:
         now = time.monotonic()
         if now - self._memory_read_at >= MEMORY_SAMPLE_S:
             self._memory_read_at = now
             self._memory_peak = max(self._memory_peak, sandbox.usage().memory_peak)
+
+
+def _identity(spec: EnvironmentSpec) -> FunctionIdentity:
+    return FunctionIdentity(
+        name=spec.function_name, version=spec.version, handler=spec.handler or "", account=spec.namespace.account
+    )
 
 
 class _Events:
@@ -457,6 +533,10 @@ class _Events:
     def ready(self) -> None:
         if self._is_heard:
             self._driver.runtime_ready()
+
+    def waits(self) -> None:
+        if self._is_heard:
+            self._driver.runtime_waits()
 
     def init_failed(self, payload: bytes, error_type: str) -> None:
         if self._is_heard:

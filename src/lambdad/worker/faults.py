@@ -44,6 +44,11 @@ def not_started(request_id: str, error_type: str, message: str) -> Fault:
     return Fault(error_type, f"RequestId: {request_id} Error: {message}")
 
 
+def extension_failed(request_id: str, error_type: str, message: str) -> Fault:
+    """message: how it ended: `exit code 0`, `exit status 3`, `fork/exec /opt/extensions/x: permission denied`."""
+    return Fault(error_type, f"RequestId: {request_id} Error: {message}")
+
+
 def response_too_large() -> Fault:
     message = f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_RESPONSE_MAX} bytes)."
     return Fault("Function.ResponseSizeTooLarge", message)

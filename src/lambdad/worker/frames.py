@@ -48,6 +48,7 @@ class Kind(IntEnum):
     # news
     HELLO = 32
     GONE = 33
+    FREE = 34
 
 
 _KINDS = {kind.value: kind for kind in Kind}
@@ -149,12 +150,12 @@ def encode_credit(call: int, sandbox_id: str, size: int) -> bytes:
 
 def encode_result(call: int, result: InvocationResult) -> bytes:
     tail = result.log_tail
-    header = (result.error, result.error_type, result.memory_used_mb, result.timings, len(tail))
+    header = (result.error, result.error_type, result.memory_used_mb, result.timings, len(tail), result.lingers)
     return encode(Kind.RESULT, call, header, tail + result.payload if tail else result.payload)
 
 
 def decode_result(frame: Frame) -> InvocationResult:
-    error, error_type, memory_used_mb, timings, tail_size = frame.header
+    error, error_type, memory_used_mb, timings, tail_size, lingers = frame.header
     payload = frame.payload
     return InvocationResult(
         payload=payload[tail_size:] if tail_size else payload,
@@ -163,6 +164,7 @@ def decode_result(frame: Frame) -> InvocationResult:
         log_tail=payload[:tail_size],
         timings=timings,
         memory_used_mb=memory_used_mb,
+        lingers=lingers,
     )
 
 

@@ -13,14 +13,17 @@ from lambdad.model.invocation import Invocation
 from lambdad.telemetry.function_log import (
     Event,
     InitReport,
+    InitRuntimeDone,
     InitStart,
     InvokeStart,
     LogFormatter,
     Report,
     RuntimeDone,
+    Span,
     Tracing,
     parse_level,
 )
+from lambdad.telemetry.hub import TelemetryHub
 from lambdad.telemetry.log_lines import LineSplitter, TailWindow
 from lambdad.worker.faults import Fault
 
@@ -36,7 +39,21 @@ class Writer(Protocol):
 class EnvironmentLog:
     """runtime_version: as `INIT_START` names it, None where AWS has no such line."""
 
-    __slots__ = ("_formatter", "_now_ms", "_runtime_version", "_spec", "_splitter", "_tail", "_writer", "stream")
+    __slots__ = (
+        "_extensions",
+        "_formatter",
+        "_hub",
+        "_init_started",
+        "_is_runtime_done",
+        "_now_ms",
+        "_runtime_version",
+        "_spec",
+        "_splitter",
+        "_started_ms",
+        "_tail",
+        "_writer",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -53,60 +70,121 @@ class EnvironmentLog:
         self._now_ms = now_ms
         self._formatter = LogFormatter(spec.log_format, parse_level(spec.system_log_level))
         self._splitter = LineSplitter()
+        self._extensions: dict[str, LineSplitter] = {}
         self._tail = TailWindow()
+        self._hub: TelemetryHub | None = None
+        self._init_started: tuple[InitStart, int] | None = None
+        self._is_runtime_done = False
+        self._started_ms = 0
 
-    def init_start(self) -> None:
-        self._tell(
-            InitStart(
-                function_name=self._spec.function_name,
-                version=self._spec.version,
-                runtime_version=self._runtime_version,
-                memory_bytes=self._spec.memory_mb * 1024 * 1024,
+    def attach(self, hub: TelemetryHub) -> None:
+        """From now on, and of the beginning of this init phase, tell `hub`, too."""
+        self._hub = hub
+        if self._init_started is not None:
+            hub.publish(*self._init_started)
+
+    def detach(self) -> None:
+        """What the extensions wrote without a line end is theirs; nobody listens any more."""
+        now_ms = self._now_ms()
+        for splitter in self._extensions.values():
+            for record in splitter.finish():
+                self._line("extension", record, now_ms)
+        self._extensions.clear()
+        self._hub = None
+
+    def tell(self, event: Event) -> None:
+        now_ms = self._now_ms()
+        record = self._formatter.format(event, now_ms)
+        if record is not None:
+            self._append(now_ms, record)
+        if self._hub is not None:
+            self._hub.publish(event, now_ms)
+
+    def init_start(self, phase: str) -> None:
+        self._is_runtime_done = False
+        event = InitStart(
+            function_name=self._spec.function_name,
+            version=self._spec.version,
+            initialization_type=self._spec.initialization_type,
+            phase=phase,
+            runtime_version=self._runtime_version,
+            memory_bytes=self._spec.memory_mb * 1024 * 1024,
+        )
+        self._init_started = (event, self._now_ms())
+        self.tell(event)
+
+    def init_runtime_done(self, phase: str, status: str, error_type: str) -> None:
+        if not self._is_runtime_done:
+            self._is_runtime_done = True
+            self.tell(
+                InitRuntimeDone(
+                    status=status,
+                    error_type=error_type or None,
+                    initialization_type=self._spec.initialization_type,
+                    phase=phase,
+                )
+            )
+
+    def init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
+        self._finish_line()
+        self._init_started = None
+        self.init_runtime_done(phase, status, error_type)
+        self.tell(
+            InitReport(
+                duration_ms=duration_ms,
+                status=status,
+                error_type=error_type or None,
+                initialization_type=self._spec.initialization_type,
+                phase=phase,
             )
         )
 
-    def init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
-        self._finish_line()
-        self._tell(InitReport(duration_ms=duration_ms, status=status, error_type=error_type or None, phase=phase))
-
     def start(self, invocation: Invocation) -> None:
         self._tail = TailWindow()
+        self._started_ms = self._now_ms()
         tracing = Tracing(value=invocation.trace_id) if invocation.trace_id else None
-        self._tell(InvokeStart(request_id=invocation.request_id, version=self._spec.version, tracing=tracing))
+        self.tell(InvokeStart(request_id=invocation.request_id, version=self._spec.version, tracing=tracing))
+
+    def done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+        self._finish_line()
+        self.tell(
+            RuntimeDone(
+                request_id=invocation.request_id,
+                duration_ms=duration_ms,
+                status="success" if fault is None else fault.status,
+                error_type=None if fault is None else fault.error_type,
+                produced_bytes=size,
+                tracing=Tracing(value=invocation.trace_id) if invocation.trace_id else None,
+                spans=self._spans(duration_ms),
+            )
+        )
 
     def report(
         self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None, memory_mb: int
     ) -> None:
-        self._finish_line()
-        status = "success" if fault is None else fault.status
-        error_type = None if fault is None else fault.error_type
-        tracing = Tracing(value=invocation.trace_id) if invocation.trace_id else None
-        self._tell(
-            RuntimeDone(
-                request_id=invocation.request_id,
-                duration_ms=duration_ms,
-                status=status,
-                error_type=error_type,
-                tracing=tracing,
-            )
-        )
-        self._tell(
+        self.tell(
             Report(
                 request_id=invocation.request_id,
                 duration_ms=duration_ms,
                 memory_size_mb=self._spec.memory_mb,
                 memory_used_mb=memory_mb,
                 init_ms=init_ms if self._spec.initialization_type == "on-demand" else None,  # nobody waited for it
-                status=status,
-                error_type=error_type,
-                tracing=tracing,
+                status="success" if fault is None else fault.status,
+                error_type=None if fault is None else fault.error_type,
+                tracing=Tracing(value=invocation.trace_id) if invocation.trace_id else None,
             )
         )
 
     def output(self, data: bytes) -> None:
         now_ms = self._now_ms()
         for record in self._splitter.feed(data):
-            self._append(now_ms, record)
+            self._line("function", record, now_ms)
+
+    def extension_output(self, name: str, data: bytes) -> None:
+        """What an extension wrote, in pieces as they came."""
+        now_ms = self._now_ms()
+        for record in self._extensions.setdefault(name, LineSplitter()).feed(data):
+            self._line("extension", record, now_ms)
 
     def tail(self) -> bytes:
         return self._tail.value()
@@ -115,16 +193,21 @@ class EnvironmentLog:
         self._finish_line()
         self._writer.close()
 
+    def _spans(self, duration_ms: float) -> tuple[Span, ...]:
+        """Parts of the time of an invocation, for whoever listens; a log does not show them."""
+        if self._hub is None:
+            return ()
+        return (Span("responseLatency", self._started_ms, duration_ms),)
+
     def _finish_line(self) -> None:
         """What was written without a line end belongs to the request that wrote it."""
         for record in self._splitter.finish():
-            self._append(self._now_ms(), record)
+            self._line("function", record, self._now_ms())
 
-    def _tell(self, event: Event) -> None:
-        now_ms = self._now_ms()
-        record = self._formatter.format(event, now_ms)
-        if record is not None:
-            self._append(now_ms, record)
+    def _line(self, kind: str, record: bytes, now_ms: int) -> None:
+        self._append(now_ms, record)
+        if self._hub is not None:
+            self._hub.line(kind, record, now_ms)
 
     def _append(self, now_ms: int, record: bytes) -> None:
         self._tail.append(record)

@@ -81,6 +81,7 @@ class WorkerConnection(asyncio.Protocol):
                 | Kind.CHUNK
                 | Kind.HELLO
                 | Kind.GONE
+                | Kind.FREE
             ):
                 raise FrameError(f"a caller that answers: {frame.kind}")
             case _:
@@ -105,6 +106,9 @@ class WorkerConnection(asyncio.Protocol):
 
     def prepared(self, call: int, problem: str | None) -> None:
         self._send(frames.encode(Kind.PREPARED, call, problem))
+
+    def free(self, environment_id: str, extensions_ms: float) -> None:
+        self._send(frames.encode(Kind.FREE, 0, (environment_id, extensions_ms)))
 
     def gone(self, environment_id: str) -> None:
         self._send(frames.encode(Kind.GONE, 0, environment_id))

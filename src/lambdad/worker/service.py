@@ -43,6 +43,7 @@ class Caller(Protocol):
     def stream_opened(self, call: int, content_type: str) -> None: ...
     def stream_piece(self, call: int, piece: bytes) -> None: ...
     def prepared(self, call: int, problem: str | None) -> None: ...
+    def free(self, environment_id: str, extensions_ms: float) -> None: ...
     def gone(self, environment_id: str) -> None: ...
 
 
@@ -87,6 +88,8 @@ class WorkerService:
         self._memory_available = memory_available
         self._caller: Caller | None = None
         self._environments: dict[str, EnvironmentDriver] = {}
+        self._leaving: dict[str, EnvironmentDriver] = {}
+        """Environments that have ended and whose sandboxes have not, yet."""
         self._thawed: dict[str, EnvironmentDriver] = {}
         """Idle environments that may still use CPU, longest idle first."""
         self._habits = Habits()
@@ -201,12 +204,20 @@ class WorkerService:
     def became_idle(self, environment: EnvironmentDriver) -> None:
         self._thawed[environment.id] = environment
 
+    def free(self, environment: EnvironmentDriver, extensions_ms: float) -> None:
+        if self._caller is not None:
+            self._caller.free(environment.id, extensions_ms)
+
     def forget(self, environment: EnvironmentDriver) -> None:
         self._environments.pop(environment.id, None)
+        self._leaving[environment.id] = environment
         self._thawed.pop(environment.id, None)
         self._habit_of.pop(environment.id, None)
         self._make(self._gate.leave(environment.id, time.monotonic()))
-        if not self._environments:
+
+    def released(self, environment: EnvironmentDriver) -> None:
+        self._leaving.pop(environment.id, None)
+        if not self._environments and not self._leaving:
             self._empty.set()
 
     # -- time

@@ -23,6 +23,9 @@ class Events:
     def ready(self) -> None:
         self.log.append(("ready",))
 
+    def waits(self) -> None:
+        self.log.append(("waits",))
+
     def init_failed(self, payload: bytes, error_type: str) -> None:
         self.log.append(("init_failed", payload, error_type))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import INIT_TIMEOUT_S, PAYLOAD_RESPONSE_MAX, STREAM_RESPONSE_MAX
-from lambdad.worker.environment import CUT_GRACE_S, Environment, Phase
+from lambdad.worker.environment import CUT_GRACE_S, Environment, Phase, Reason
 from lambdad.worker.faults import Fault
 
 EXIT = {"clean": False, "description": "exit status 1", "out_of_memory": False}
@@ -31,12 +31,25 @@ class Recorder:
         self.taken = True
         self.announced: list[float | None] = []
         self.pieces: list[bytes] = []
+        self.reasons: list[Reason] = []
+        self.extensions = False
+        self.busy = False
+        """Whether runtime or extensions have not asked for the next invocation yet."""
+        self.freed = 0
+        self.done: list[str] = []
 
     def launch(self) -> None:
         self.calls.append("launch")
 
-    def kill(self) -> None:
+    def has_extensions(self) -> bool:
+        return self.extensions
+
+    def is_settled(self) -> bool:
+        return not self.busy
+
+    def kill(self, reason: Reason) -> None:
         self.calls.append("kill")
+        self.reasons.append(reason)
 
     def announce(self, init_ms: float | None) -> None:
         self.announced.append(init_ms)
@@ -53,6 +66,9 @@ class Recorder:
     def reply(self, request_id: str, result: InvocationResult) -> None:
         self.replies.append((request_id, result))
 
+    def free(self, extensions_ms: float) -> None:
+        self.freed += 1
+
     def open_stream(self, content_type: str) -> None:
         self.calls.append(f"open {content_type}")
 
@@ -68,13 +84,17 @@ class Recorder:
     def log_start(self, invocation: Invocation) -> None:
         pass
 
+    def log_done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+        self.done.append(invocation.request_id)
+
     def log_report(
         self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
     ) -> None:
         self.reports.append((invocation.request_id, duration_ms, init_ms, fault))
 
-    def log_init_report(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
-        self.init_reports.append((phase, status, error_type))
+    def log_init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
+        if status != "success":
+            self.init_reports.append((phase, status, error_type))
 
     def log_tail(self) -> bytes:
         return b""
@@ -363,3 +383,102 @@ def _legal_events(environment: Environment, effects: Recorder, now: float, sent:
             return [lambda: environment.timer(now), *exited]
         case _:
             return []
+
+
+def lingering_environment() -> tuple[Environment, Recorder]:
+    environment, effects = ready_environment()
+    effects.extensions = effects.busy = True
+    environment.invoke(1.0, invocation())
+    environment.responded(1.5, b'"ok"')
+    return environment, effects
+
+
+def test_the_answer_does_not_wait_for_extensions_and_the_report_does() -> None:
+    environment, effects = lingering_environment()
+    [(_, result)] = effects.replies
+    assert (result.payload, result.lingers, result.timings) == (b'"ok"', True, {"duration": 500.0})
+    assert (effects.done, effects.reports, environment.phase) == (["r1"], [], Phase.LINGERING)
+    assert not environment.is_available
+    environment.settled(2.0)
+    assert [report[1] for report in effects.reports] == [1000.0]
+    assert (effects.freed, effects.timer, environment.is_available) == (1, None, True)
+
+
+def test_a_caller_who_reads_the_log_waits_for_its_report() -> None:
+    environment, effects = ready_environment()
+    effects.extensions = effects.busy = True
+    environment.invoke(1.0, Invocation(request_id="r1", payload=b"{}", invoked_arn="arn", tail=True))
+    environment.responded(1.5, b'"ok"')
+    assert effects.replies == []
+    environment.settled(2.0)
+    assert [result.payload for _, result in effects.replies] == [b'"ok"']
+    assert effects.freed == 1
+
+
+def test_extensions_have_the_functions_timeout_and_then_all_is_reset() -> None:
+    environment, effects = lingering_environment()
+    environment.timer(4.0)
+    assert len(effects.replies) == 1
+    fault = effects.reports[0][3]
+    assert fault is not None
+    assert (fault.status, effects.reasons) == ("timeout", [Reason.TIMEOUT])
+    assert (environment.phase, effects.freed) == (Phase.RESETTING, 0)
+    environment.ended(4.5)
+    assert (environment.phase, effects.freed) == (Phase.COLD, 1)
+
+
+def test_a_crash_of_an_extension_fails_the_invocation_in_the_words_of_aws() -> None:
+    environment, effects = ready_environment()
+    effects.extensions = True
+    environment.invoke(1.0, invocation())
+    environment.extension_failed(1.5, "Extension.Crash", "exit status 3")
+    [(_, result)] = effects.replies
+    assert json.loads(result.payload) == {
+        "errorType": "Extension.Crash",
+        "errorMessage": "RequestId: r1 Error: exit status 3",
+    }
+    assert (result.lingers, environment.phase) == (True, Phase.RESETTING)
+    environment.ended(2.0)
+    assert (effects.freed, environment.phase) == (1, Phase.COLD)
+
+
+def test_an_init_phase_that_an_extension_breaks_is_announced_once_all_is_gone_and_then_repeated() -> None:
+    effects = Recorder()
+    effects.extensions = True
+    environment = Environment(3.0, effects)
+    environment.start(0.0)
+    environment.launched(0.0)
+    environment.extension_failed(0.5, "Extension.LaunchError", "fork/exec /opt/extensions/x: permission denied")
+    assert (effects.init_reports, effects.announced) == ([("init", "error", "Extension.LaunchError")], [])
+    environment.ended(1.0)
+    assert effects.announced == [None]
+    environment.invoke(2.0, invocation())
+    environment.launched(2.0)
+    environment.extension_failed(2.5, "Extension.LaunchError", "fork/exec /opt/extensions/x: permission denied")
+    assert effects.init_reports[1:] == [("invoke", "error", "Extension.LaunchError")]
+    assert effects.replies[0][1].error_type == "Extension.LaunchError"
+
+
+def test_an_invocation_that_comes_while_an_idle_environment_is_reset_is_run_after_it() -> None:
+    environment, effects = ready_environment()
+    effects.extensions = True
+    environment.extension_failed(1.0, "Extension.Crash", "exit code 0")
+    assert (environment.phase, environment.is_available) == (Phase.RESETTING, True)
+    environment.invoke(1.1, invocation())
+    assert not environment.is_available
+    environment.ended(2.0)
+    assert (environment.phase, effects.timer, effects.calls[-1]) == (Phase.RESTARTING, 3.0, "launch")
+
+
+def test_stopping_answers_what_waits_whatever_the_phase() -> None:
+    environment, effects = lingering_environment()
+    environment.stop(2.0)
+    assert (len(effects.replies), len(effects.reports), effects.calls[-1]) == (1, 1, "gone")
+    environment, effects = ready_environment()
+    effects.extensions = True
+    environment.exited(1.0, **EXIT)
+    environment.invoke(1.1, invocation())
+    environment.stop(1.2)
+    environment.ended(2.0)
+    assert effects.replies[0][1].error_type == "Sandbox.Failure"
+    assert effects.calls.count("kill") == 1

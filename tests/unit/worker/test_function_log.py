@@ -18,11 +18,12 @@ def make(**changes: object) -> tuple[EnvironmentLog, Records]:
 
 def test_the_tail_begins_with_the_request_and_holds_what_was_written_in_it() -> None:
     log, records = make()
-    log.init_start()
+    log.init_start("init")
     log.output(b"before\n")
     log.start(invocation())
     log.output(b"during, ")
     log.output(b"in two pieces\nunfinished")
+    log.done(invocation(), 1.5, None, 4)
     log.report(invocation(), 1.5, 20.0, None, 64)
     lines = log.tail().decode().splitlines()
     assert lines[:4] == [
@@ -46,9 +47,10 @@ def test_json_records_are_objects() -> None:
     log, records = make(log_format="JSON")
     log.start(invocation())
     log.report(invocation(), 1.0, None, None, 64)
-    log.init_report("init", 10_000.0, "timeout", "")
+    log.init_done("init", 10_000.0, "timeout", "")
+    log.init_done("init", 5.0, "success", "")
     kinds = [json.loads(line)["type"] for line in records.lines]
-    assert kinds == ["platform.start", "platform.report", "platform.initReport"]
+    assert kinds == ["platform.start", "platform.report", "platform.initRuntimeDone", "platform.initReport"]
 
 
 def test_closing_writes_what_was_not_finished() -> None:
@@ -56,3 +58,24 @@ def test_closing_writes_what_was_not_finished() -> None:
     log.output(b"no line end")
     log.close()
     assert (records.lines, records.closed) == (["no line end"], True)
+
+
+def test_a_repeated_init_phase_has_no_line_of_its_own_unless_it_fails() -> None:
+    log, records = make()
+    log.init_start("invoke")
+    log.init_done("invoke", 5.0, "success", "")
+    assert records.lines == []
+    log.init_start("invoke")
+    log.init_done("invoke", 4447.52, "error", "Extension.Crash")
+    assert records.lines == [
+        "INIT_REPORT Init Duration: 4447.52 ms\tPhase: invoke\tStatus: error\tError Type: Extension.Crash"
+    ]
+
+
+def test_extensions_lines_are_their_own_and_in_the_same_log() -> None:
+    log, records = make()
+    log.extension_output("a", b"one, ")
+    log.extension_output("b", b"other\n")
+    log.extension_output("a", b"two\nrest")
+    log.detach()
+    assert records.lines == ["other", "one, two", "rest"]

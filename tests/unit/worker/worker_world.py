@@ -16,6 +16,7 @@ from lambdad.telemetry.log import silent
 from lambdad.testing.fake_sandbox import FakeDriver, FakeSandbox
 from lambdad.testing.specs import make_spec
 from lambdad.worker.environment_driver import FunctionLog
+from lambdad.worker.extension_host import ExtensionPlan
 from lambdad.worker.function_log import EnvironmentLog
 from lambdad.worker.service import WorkerPolicy, WorkerService
 
@@ -46,6 +47,7 @@ class FakeProvision:
         self.sandbox_spec = spec
         self.volume = volume
         self.cpus = 0.25
+        self.extensions = ExtensionPlan()
         self.released = False
 
     async def release(self) -> None:
@@ -108,6 +110,9 @@ class Caller:
 
     def prepared(self, call: int, problem: str | None) -> None:
         self._note("prepared", call, problem)
+
+    def free(self, environment_id: str, extensions_ms: float) -> None:
+        self._note("free", environment_id)
 
     def gone(self, environment_id: str) -> None:
         self._note("gone", environment_id)

@@ -152,7 +152,7 @@ def attend(control: _socket.socket) -> None:
             if fd == signals:
                 os.read(signals, 128)
                 if runtime > 0:
-                    reap(control, runtime)
+                    reap(control, runtime, {})
                 continue
             word, _, number = control.recv(64).partition(b" ")
             if word != b"find":
@@ -162,4 +162,4 @@ def attend(control: _socket.socket) -> None:
             pidfd = os.pidfd_open(runtime)
             send(control, b"runtime", [pidfd])
             os.close(pidfd)
-            reap(control, runtime)
+            reap(control, runtime, {})

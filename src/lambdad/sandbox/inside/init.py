@@ -52,6 +52,7 @@ from lambdad.sandbox.inside.calls import (
     set_filter,
     write_file,
 )
+from lambdad.sandbox.inside.program import run_program
 from lambdad.sandbox.inside.runtime_process import (
     run_runtime,
 )
@@ -79,7 +80,7 @@ def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config:
         send(control, b"ready", [listener.fileno(), pidfd])
         os.close(pidfd)
         listener.close()
-        attend(control, ours, runtime, config["filter"])
+        attend(control, ours, runtime, config)
     except BaseException as error:
         report(control, error)
     os._exit(1)
@@ -164,8 +165,10 @@ def mount_proc(proc: str, empty: str) -> None:
             restrict(path, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)
 
 
-def attend(control: _socket.socket, channel: _socket.socket, runtime: int, program: bytes) -> None:
-    """Be process 1: reap, report the end of the runtime process, end with the driver."""
+def attend(control: _socket.socket, channel: _socket.socket, runtime: int, config: dict) -> None:
+    """Be process 1: reap, report the end of the runtime process, start further programs, end with the driver."""
+    programs: dict[int, int] = {}
+    is_behind_walls = False
     children = SignalSet(1 << (_signal.SIGCHLD - 1))
     signals = check(libc.signalfd(-1, children, os.O_CLOEXEC), "signalfd")
     poll = select.poll()
@@ -175,23 +178,45 @@ def attend(control: _socket.socket, channel: _socket.socket, runtime: int, progr
         for fd, _ in poll.poll():
             if fd == signals:
                 os.read(signals, 128)
-                reap(control, runtime)
+                reap(control, runtime, programs)
             elif fd == channel.fileno():
                 poll.unregister(fd)
                 request, _ = receive(channel)
                 if request:
                     maps, forks = marshal.loads(request)
+                    if config["maps"] is None:
+                        os.setgroups([])  # those of the worker: further programs would have them, too
                     map_users(channel, runtime, maps, control if forks else None)
-                    set_filter(program)
+                    set_filter(config["filter"])
+                    is_behind_walls = True
             else:
-                word = control.recv(16)
-                if not word:
+                data, fds = receive(control)
+                if not data:
                     return
-                # What stands in for a freezer: everything in here but this process, at once, if there is anything.
-                libc.kill(-1, _signal.SIGSTOP if word == b"stop" else _signal.SIGCONT)
+                obey(control, data, fds, programs if is_behind_walls else None)
 
 
-def reap(control: _socket.socket, runtime: int) -> None:
+def obey(control: _socket.socket, data: bytes, fds: list[int], programs: dict[int, int] | None) -> None:
+    """Do what the driver says. programs: by process, their numbers; None while this process has rights to give away."""
+    word, _, rest = data.partition(b" ")
+    if word == b"spawn" and programs is not None:
+        number, _, orders = rest.partition(b" ")
+        child = check(libc.fork(), "fork")
+        if child == 0:
+            run_program(fds[0], fds[1], marshal.loads(orders))
+        programs[child] = int(number)
+    elif word == b"socket" and programs is not None:
+        made = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        send(control, b"socket", [made.fileno()])
+        made.close()
+    elif word in (b"stop", b"continue"):
+        # What stands in for a freezer: everything in here but this process, at once, if there is anything.
+        libc.kill(-1, _signal.SIGSTOP if word == b"stop" else _signal.SIGCONT)
+    for fd in fds:
+        os.close(fd)
+
+
+def reap(control: _socket.socket, runtime: int, programs: dict[int, int]) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -199,9 +224,11 @@ def reap(control: _socket.socket, runtime: int) -> None:
             return
         if pid == 0:
             return
+        code, number = (-1, status & 0x7F) if status & 0x7F else (status >> 8, 0)
         if pid == runtime:
-            code, number = (-1, status & 0x7F) if status & 0x7F else (status >> 8, 0)
             control.send(b"exited %d %d" % (code, number))
+        elif pid in programs:
+            control.send(b"program %d %d %d" % (programs.pop(pid), code, number))
 
 
 def map_users(channel: _socket.socket, runtime: int, maps: tuple[str, str], control: _socket.socket | None) -> None:

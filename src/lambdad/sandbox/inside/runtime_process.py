@@ -62,6 +62,10 @@ def run_runtime(launch: _socket.socket, channel: _socket.socket, config: dict):
             raise Refused("Runtime.InvalidWorkingDir", f"chdir {orders['directory']}: {reason(error)}") from None
         set_filter(config["snapshot_filter" if orders["forks"] else "filter"])
         channel.close()
+        if orders["held"]:
+            launch.send(b"held")
+            if not launch.recv(16):
+                os._exit(0)
         environment = orders["environment"]
         if orders["forks"]:
             # The way to ask for forks stays open; the runtime's client finds it by this variable, and hides it.

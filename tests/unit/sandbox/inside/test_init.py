@@ -23,7 +23,7 @@ if orphan == 0:
 os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
 os.waitid(os.P_PID, runtime, os.WEXITED | os.WNOWAIT)
 ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-reap(theirs, runtime)
+reap(theirs, runtime, {{}})
 theirs.close()
 print([ours.recv(64), ours.recv(64)])
 """
