@@ -91,6 +91,12 @@ class Ledger:
         if function.held:
             function.account.crowded[function] = None
 
+    def count_out(self, function: Function, demand: Demand) -> None:
+        """A request that was counted is settled."""
+        assert demand.charge is not None
+        function.remove(demand.charge)
+        demand.charge = None
+
     def validate(self) -> None:
         """Assert every invariant; for tests, after each step."""
         for function in self._functions.values():

@@ -82,7 +82,7 @@ class PlacementState:
         demand = home.busy.pop(environment, None)
         if demand is None:
             return []
-        self._count_out(home.function, demand)
+        self.ledger.count_out(home.function, demand)
         effects = self._free(home, environment)
         if home.function.account.crowded:
             effects += self._serve_held(home.function.account, now)
@@ -121,7 +121,7 @@ class PlacementState:
         effects: list[Effect] = []
         if home.waiting and len(home.starting) < len(home.waiting):
             demand = home.waiting.popleft()
-            self._count_out(home.function, demand)
+            self.ledger.count_out(home.function, demand)
             effects.append(Reject(demand, error))
         self._tidy(home)
         return effects + self._serve_held(home.function.account, now)
@@ -163,7 +163,7 @@ class PlacementState:
         demand.attempts += 1
         if demand.attempts < ATTEMPTS_MAX:
             return effects + self._place(self._pool(demand.spec), demand)
-        self._count_out(home.function, demand)
+        self.ledger.count_out(home.function, demand)
         self._tidy(pool)
         effects.append(Reject(demand, _lost()))
         return effects + self._serve_held(home.function.account, now)
@@ -192,9 +192,9 @@ class PlacementState:
         for pool in list(self._pools.values()):
             for home in (pool, *pool.reserves.values()):
                 for demand in home.busy.values():
-                    self._count_out(home.function, demand)
+                    self.ledger.count_out(home.function, demand)
             for demand in pool.waiting:
-                self._count_out(pool.function, demand)
+                self.ledger.count_out(pool.function, demand)
                 effects.append(Reject(demand, error))
             pool.waiting.clear()
             _empty(pool)
@@ -334,11 +334,6 @@ class PlacementState:
             self._wake_at(function.held[0].deadline)
         self.ledger.forget(function)
         return effects
-
-    def _count_out(self, function: Function, demand: Demand) -> None:
-        assert demand.charge is not None
-        function.remove(demand.charge)
-        demand.charge = None
 
     # -- inside: environments
 
