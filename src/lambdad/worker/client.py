@@ -138,6 +138,8 @@ class WorkerClient(asyncio.Protocol):
                     answer.set_result(frame)
             case Kind.GONE:
                 self.on_gone(frame.header)
+            case Kind.FREE:
+                self.on_free(*frame.header)
             case Kind.HELLO:
                 header = frame.header
                 self.on_connected(WorkerInfo(tuple(header["runtimes"]), tuple(header["weaknesses"]), header["pid"]))
