@@ -18,7 +18,7 @@ FRONTEND = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"})
 """Operations that run functions: the frontend has no table of them. `tests/api` calls each."""
 
 _MAPPING = "kept, checked and shown; no source is read, and the mapping's state says so"
-_SIGNING = "kept, attached and shown; signatures are not verified"
+_SIGNING = "kept, attached and enforced; signatures are not read: every package counts as one without"
 _INSTANCES = "kept and shown as requested; there are no managed instances to scale"
 _RUNTIME = "kept and shown; runtimes are those of this host"
 

@@ -1,6 +1,7 @@
 """Code signing configurations and the functions that have one.
 
-They are kept and shown; nothing is verified, because signatures are made by AWS Signer, whose keys are AWS's.
+Signatures are made by AWS Signer, whose keys are AWS's: to lambdad every package is one without. `Warn` lets it in, as
+at AWS, and `Enforce` refuses it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,21 @@ def check_code_signing_config(transaction: Transaction, call: Call, arn: str) ->
             404,
             "The code signing configuration cannot be found. "
             f"Check that the provided configuration is not deleted: {arn}.",
+        )
+
+
+def check_signed(transaction: Transaction, call: Call, arn: str | None) -> None:
+    """Refuse code, of a function or a layer, for a function whose configuration enforces signatures.
+
+    arn: of the configuration; None if the function has none. One that has been deleted since enforces nothing.
+    """
+    config = None if arn is None else _find(transaction, call, arn)
+    if config is not None and config.untrusted_artifact == "Enforce":
+        raise ApiError(
+            "CodeVerificationFailedException",
+            400,
+            "The code signature failed one or more of the validation checks for signature mismatch or expiry, and the "
+            "code signing policy is set to ENFORCE. Lambda blocks the deployment.",
         )
 
 

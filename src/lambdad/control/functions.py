@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdad.control import names
 from lambdad.control.attached_layers import attach
-from lambdad.control.code_signing import check_code_signing_config
+from lambdad.control.code_signing import check_code_signing_config, check_signed
 from lambdad.control.configuration import changed_settings, check_total_size, new_settings
 from lambdad.control.deployment import CREATING, asked
 from lambdad.control.describe import describe_listed, describe_version
@@ -123,6 +123,8 @@ class FunctionOperations:
 
         def update(transaction: Transaction) -> tuple[FunctionVersion, FunctionVersion | None]:
             latest = names.get_latest(transaction, call, name)
+            if package.image is None:
+                check_signed(transaction, call, names.get_function(transaction, call, name).code_signing_config_arn)
             version = self._update(transaction, call, params, latest, latest.settings, package)
             return version, self._publish(transaction, call, params, version)
 
@@ -142,6 +144,8 @@ class FunctionOperations:
             settings = changed_settings(latest.settings, params)
             if "Layers" in params:
                 settings = replace(settings, layers=attach(transaction, call, params["Layers"]))
+                if settings.layers:
+                    check_signed(transaction, call, names.get_function(transaction, call, name).code_signing_config_arn)
             if settings.runtime != latest.settings.runtime or settings.snap_start != latest.settings.snap_start:
                 self._check_settings(settings)
             return self._update(transaction, call, params, latest, settings, latest.package)
@@ -174,6 +178,8 @@ class FunctionOperations:
         code_signing_arn = params.get("CodeSigningConfigArn")
         if code_signing_arn is not None:
             check_code_signing_config(transaction, call, code_signing_arn)
+            if package.image is None:
+                check_signed(transaction, call, code_signing_arn)
         function = Function(namespace=call.namespace, name=name, code_signing_config_arn=code_signing_arn)
         version = FunctionVersion(
             namespace=call.namespace,

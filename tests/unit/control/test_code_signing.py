@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lambdad.testing.control_plane import Plane, new_function, with_plane
+from lambdad.testing.control_plane import Plane, make_zip, new_function, with_plane
 
 PUBLISHERS = {"SigningProfileVersionArns": ["arn:aws:signer:eu-west-1:123456789012:/signing-profiles/p/1"]}
 MISSING = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-" + "0" * 17
@@ -84,3 +84,23 @@ async def test_configurations_are_listed_in_pages(plane: Plane) -> None:
     rest = await plane.call("ListCodeSigningConfigs", Marker=first["NextMarker"])
     listed = first["CodeSigningConfigs"] + rest["CodeSigningConfigs"]
     assert [config["CodeSigningConfigId"] for config in listed] == made
+
+
+@with_plane()
+async def test_enforced_signatures_refuse_code_and_warnings_let_it_in(plane: Plane) -> None:
+    publishers = {"SigningProfileVersionArns": ["arn:aws:signer:eu-west-1:123456789012:/signing-profiles/p/abcdefghij"]}
+    answer = await plane.call("CreateCodeSigningConfig", AllowedPublishers=publishers)
+    arn = answer["CodeSigningConfig"]["CodeSigningConfigArn"]
+    await plane.create("f", CodeSigningConfigArn=arn)
+    await plane.call(
+        "UpdateCodeSigningConfig",
+        CodeSigningConfigArn=arn,
+        CodeSigningPolicies={"UntrustedArtifactOnDeployment": "Enforce"},
+    )
+    code, status, message = await plane.fails("UpdateFunctionCode", FunctionName="f", ZipFile=make_zip())
+    assert (code, status) == ("CodeVerificationFailedException", 400)
+    assert "the code signing policy is set to ENFORCE" in message
+    assert (await plane.fails("CreateFunction", **new_function("g", CodeSigningConfigArn=arn)))[0] == code
+    await plane.update("f", Description="only the code is checked")
+    await plane.call("DeleteFunctionCodeSigningConfig", FunctionName="f")
+    await plane.call("UpdateFunctionCode", FunctionName="f", ZipFile=make_zip())
