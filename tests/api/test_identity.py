@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.error
@@ -176,3 +177,108 @@ def test_what_others_reach_is_not_started_without_a_key(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "Create one first: lambdad keys create --data-dir" in done.stderr
+
+
+def test_another_account_works_on_a_function_as_far_as_its_policy_says(closed: Closed) -> None:
+    owner, stranger = closed.client(closed.owner), closed.client(closed.other)
+    with deploy_python(owner, ECHO) as function:
+        arn = owner.get_function_configuration(FunctionName=function.name)["FunctionArn"]
+        code, message = refusal(stranger.get_function, FunctionName=arn)
+        assert code == "AccessDeniedException"
+        assert message == (
+            f"User: arn:aws:iam::{TWO}:root is not authorized to perform: lambda:GetFunction on resource: {arn} "
+            "because no resource-based policy allows the lambda:GetFunction action"
+        )
+        owner.add_permission(FunctionName=function.name, StatementId="s", Action="lambda:GetFunction", Principal=TWO)
+        assert stranger.get_function(FunctionName=arn)["Configuration"]["FunctionArn"] == arn
+        assert refusal(stranger.get_function, FunctionName=function.name)[0] == "ResourceNotFoundException"
+        assert refusal(stranger.update_function_configuration, FunctionName=arn)[0] == "AccessDeniedException"
+
+
+def test_an_alias_is_called_by_the_policy_of_the_alias(closed: Closed) -> None:
+    owner, stranger = closed.client(closed.owner), closed.client(closed.other)
+    with deploy_python(owner, ECHO) as function:
+        version = owner.publish_version(FunctionName=function.name)["Version"]
+        alias = owner.create_alias(FunctionName=function.name, Name="live", FunctionVersion=version)["AliasArn"]
+        permission = {"FunctionName": function.name, "StatementId": "s", "Action": "lambda:InvokeFunction"}
+        owner.add_permission(**permission, Principal=TWO, Qualifier="live")
+        assert stranger.invoke(FunctionName=alias)["StatusCode"] == 200
+        for other in (alias.removesuffix(":live"), f"{alias.removesuffix(':live')}:{version}"):
+            assert refusal(stranger.invoke, FunctionName=other)[0] == "AccessDeniedException"
+
+
+def test_a_key_for_one_log_group_reads_no_other(closed: Closed, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    groups = f"arn:aws:logs:us-east-1:{ONE}:log-group:/aws/lambda/"
+    allow = {"Effect": "Allow", "Action": "logs:*", "Resource": f"{groups}mine-*:*"}
+    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": allow}))
+    logs = closed.client(closed.key("reader", "--account", ONE, "--policy", str(policy)), "logs")
+    logs.create_log_group(logGroupName="/aws/lambda/mine-1")
+    assert logs.filter_log_events(logGroupName="/aws/lambda/mine-1")["events"] == []
+    for name in ("/aws/lambda/theirs", f"{groups}theirs:*"):
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            logs.filter_log_events(logGroupIdentifier=name)
+    logs.delete_log_group(logGroupName="/aws/lambda/mine-1")
+
+
+def test_a_function_sees_no_keys(closed: Closed) -> None:
+    reader = (
+        "import os\n"
+        "def handler(event, context):\n"
+        "    found = [name for name in event['paths'] if os.path.exists(name)]\n"
+        "    shown = [value for value in os.environ.values() if event['secret'] in value]\n"
+        "    return [found, shown]\n"
+    )
+    file = closed.directory / "state" / "access-keys.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    paths = [str(file), str(file.parent), "/proc/1/root" + str(file)]
+    with deploy_python(closed.client(closed.owner), reader) as function:
+        assert function.invoke({"paths": paths, "secret": closed.owner[1]}).value == [[], []]
+
+
+def test_the_aws_cli_signs_with_a_temporary_key(closed: Closed, tmp_path: Path) -> None:
+    made = json.loads(
+        closed.keys(
+            "create",
+            "cli",
+            "--account",
+            ONE,
+            "--policy",
+            "AWSLambda_ReadOnlyAccess",
+            "--temporary",
+            "--days",
+            "1",
+            "--json",
+        )
+    )
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": closed.node.endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": made["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": made["SessionToken"],
+        "AWS_PAGER": "",
+        "HOME": str(tmp_path),
+    }
+
+    def aws(*arguments: str) -> subprocess.CompletedProcess[str]:
+        program = [str(Path(sys.executable).parent / "aws"), *arguments, "--output", "json"]
+        return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+
+    told = aws("sts", "get-caller-identity")
+    assert json.loads(told.stdout)["Arn"] == f"arn:aws:iam::{ONE}:user/cli", told.stderr
+    assert aws("lambda", "list-functions").returncode == 0
+    assert aws("logs", "describe-log-groups").returncode == 0
+    refused = aws("lambda", "delete-function", "--function-name", "f")
+    assert "AccessDeniedException" in refused.stderr
+    environment["AWS_SESSION_TOKEN"] = "another"
+    assert "UnrecognizedClientException" in aws("lambda", "list-functions").stderr
+    assert "InvalidClientTokenId" in aws("sts", "get-caller-identity").stderr
+
+
+def test_where_keys_are_required_nobody_gets_in_before_the_first(tmp_path: Path) -> None:
+    with LocalNode.start(tmp_path / "data", arguments=("--auth", "required")) as node:
+        assert refusal(node.client().list_functions)[0] == "UnrecognizedClientException"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{node.endpoint}/2015-03-31/functions", timeout=30)
