@@ -27,12 +27,14 @@ from bench.images.imports import measure_image_imports
 from bench.images.sharing import measure_image_sharing
 from bench.images.starts import measure_image_starts
 from bench.setup import FULL, QUICK, Effort, Setup
+from bench.snapstart import measure_snapstart
 from bench.warm import measure_throughput, measure_warm
 
 BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "warm": measure_warm,
     "throughput": measure_throughput,
     "cold": measure_cold,
+    "snapstart": measure_snapstart,
     "burst": measure_burst,
     "memory": measure_memory,
     "fairness": measure_fairness,

@@ -30,6 +30,9 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             case "fairness" if document["samples"]:
                 figure = _draw_latency(document["samples"], "A warm function, alone and beside the flood of another")
                 written += _save(figure, folder / "fairness")
+            case "snapstart":
+                figure = _draw_latency(document["samples"], "Cold start of a function that imports pandas")
+                written += _save(figure, folder / "snapstart")
             case "control-plane":
                 written += _save(_draw_control_plane(document["samples"]), folder / "control-plane")
             case "image-sharing":

@@ -16,6 +16,7 @@ TITLES = {
     "warm": "Warm latency, one client",
     "throughput": "Warm throughput",
     "cold": "Cold start",
+    "snapstart": "Cold start of a function that imports pandas",
     "burst": "100 concurrent invokes of a function that sleeps 1 s",
     "memory": "Memory of idle Python sandboxes",
     "fairness": "One function beside the flood of another",

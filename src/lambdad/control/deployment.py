@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from lambdad.control.interface import ImageBuilder, Preparer, Spawn
 from lambdad.model.arn import function_arn
-from lambdad.model.environment import Image
+from lambdad.model.environment import Image, SnapshotFailure
 from lambdad.model.errors import ApiError
 from lambdad.model.function import (
     ACTIVE,
@@ -81,11 +81,28 @@ class Deployments:
             # Preparing only saves the first start its time: without a worker just now, that start will do it.
             logger.warning("action=prepare function=%s error=%s", version.arn, error)
             reason = None
-        return version, None if reason is None else Failure(reason, "InvalidConfiguration")
+        if reason is not None:
+            return version, Failure(reason, "InvalidConfiguration")
+        return await self._capture(version)
+
+    async def _capture(self, version: FunctionVersion) -> tuple[FunctionVersion, Failure | None]:
+        """Make the snapshot of a version with SnapStart; its init phase decides whether it can run."""
+        if not version.starts_from_snapshot(version.deployment):
+            return version, None
+        try:
+            failure = await self._preparer.snapshot(version)
+        except Exception as error:
+            logger.exception("action=snapshot function=%s", version.arn)
+            failure = SnapshotFailure(code="", reason=str(error))
+        if failure is None:
+            return version, None
+        if failure.code:
+            return version, Failure(failure.reason, failure.code)
+        return replace(version, why_no_snapshot=failure.reason), None
 
     async def _build(self, version: FunctionVersion, image: Image) -> tuple[FunctionVersion, Failure | None]:
         if image.manifest_sha256:
-            return version, None
+            return await self._capture(version)
         if self._images is None:
             return version, Failure("This node does not run container images.", "InvalidImage")
         try:
@@ -101,7 +118,7 @@ class Deployments:
             logger.exception("action=build image=%s", image.uri)
             return version, Failure(f"The image {image.uri} could not be made ready: {error}", "InternalError")
         deployment = replace(version.deployment, package=replace(version.package, image=built))
-        return replace(version, deployment=deployment), None
+        return await self._capture(replace(version, deployment=deployment))
 
     async def _tell_progress(self, version: FunctionVersion, text: str) -> None:
         """Say in the state's reason how far a long build is; not a change of the function, so no new revision."""
@@ -123,6 +140,7 @@ class Deployments:
         if version is None or version.deployment.id != ready.deployment.id:
             return  # Deleted, or replaced by a newer update that has its own driver.
         version = replace(version, deployment=ready.deployment, revision_id=self._new_id())
+        version = replace(version, why_no_snapshot=ready.why_no_snapshot)
         transaction.functions.put_version(settled(version, failure))
 
 
@@ -140,13 +158,19 @@ def settled(version: FunctionVersion, failure: Failure | None) -> FunctionVersio
         return replace(
             version,
             serving=version.deployment,
-            state=Status(value=ACTIVE),
+            state=Status(value=ACTIVE, reason=_without_snapshot(version)),
             last_update=Status(value=SUCCESSFUL),
         )
     failed = Status(value=FAILED, reason=failure.reason, code=failure.code)
     if version.state.value == PENDING:
         return replace(version, state=failed)
     return replace(version, last_update=failed)
+
+
+def _without_snapshot(version: FunctionVersion) -> str | None:
+    """AWS has no such case, and gives an Active function no reason."""
+    why = version.why_no_snapshot
+    return f"SnapStart is not applied: {why}." if why else None
 
 
 def asked(version: FunctionVersion, deployment: Deployment, revision_id: str, now: float) -> FunctionVersion:

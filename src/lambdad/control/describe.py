@@ -7,7 +7,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from lambdad.model.arn import LATEST, function_arn
+from lambdad.model.arn import function_arn
 from lambdad.model.function import Alias, FunctionVersion, Settings, Status
 from lambdad.store.codec import encode
 
@@ -104,7 +104,7 @@ def _status(member: str, status: Status | None) -> dict[str, str]:
 
 def _snap_start(version: FunctionVersion) -> dict[str, str]:
     apply_on = version.settings.snap_start
-    optimised = apply_on == "PublishedVersions" and version.version != LATEST
+    optimised = version.starts_from_snapshot(version.deployment) and not version.why_no_snapshot
     return {"ApplyOn": apply_on, "OptimizationStatus": "On" if optimised else "Off"}
 
 

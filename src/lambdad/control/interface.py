@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from lambdad.model.arn import Namespace
-from lambdad.model.environment import Code, Image
+from lambdad.model.environment import Code, Image, SnapshotFailure
+from lambdad.model.function import FunctionVersion
 from lambdad.model.settings import Provisioning
 
 
@@ -37,6 +38,10 @@ class Preparer(Protocol):
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
         """Fetch and unpack. Returns None, or why it cannot work, for the function's state."""
+        ...
+
+    async def snapshot(self, version: FunctionVersion) -> SnapshotFailure | None:
+        """Run the init phase of what `version` asks for, and keep it to start from. Returns None, or why not."""
         ...
 
 

@@ -22,7 +22,8 @@ def publish(
 ) -> FunctionVersion:
     """The version that holds what `latest` asks for: a new one, or the newest if that is the same.
 
-    Invokes of a new version run at once: its code is that of `$LATEST`. Its state is Pending until it is driven.
+    Invokes of a new version run at once: its code is that of `$LATEST`. Its state is Pending until it is driven. With
+    SnapStart they wait for the snapshot, as on AWS.
     """
     function = transaction.functions.get(latest.namespace, latest.name)
     if function is None:
@@ -38,7 +39,7 @@ def publish(
         name=latest.name,
         version=str(function.next_version),
         deployment=deployment,
-        serving=None if latest.serving is None else deployment,
+        serving=None if latest.serving is None or settings.snap_start != "None" else deployment,
         revision_id=new_id(),
         last_modified=now,
         state=CREATING,

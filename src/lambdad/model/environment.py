@@ -81,3 +81,11 @@ class EnvironmentSpec:
         """ARN of the version; of the function itself for `$LATEST`."""
         qualifier = None if self.version == LATEST else self.version
         return function_arn(self.namespace, self.function_name, qualifier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFailure:
+    """Why a version has no snapshot. code: a value of StateReasonCode; empty if its functions start without one."""
+
+    code: str
+    reason: str

@@ -165,6 +165,8 @@ class FunctionVersion:
     state: Status
     last_update: Status | None = None
     fingerprint: str = ""
+    why_no_snapshot: str = ""
+    """Of a published version with SnapStart: why its sandboxes start as all others do; empty if they are restored."""
 
     @property
     def arn(self) -> str:
@@ -174,6 +176,10 @@ class FunctionVersion:
     @property
     def settings(self) -> Settings:
         return self.deployment.settings
+
+    def starts_from_snapshot(self, deployment: Deployment) -> bool:
+        """Whether SnapStart is asked for: published versions alone have it."""
+        return deployment.settings.snap_start == "PublishedVersions" and self.version != LATEST
 
     @property
     def package(self) -> Package:
@@ -249,6 +255,7 @@ def environment_spec(version: FunctionVersion, deployment: Deployment, egress: s
         log_group=settings.logging.log_group,
         tracing=settings.tracing,
         egress=egress,
+        initialization_type="snap-start" if version.starts_from_snapshot(deployment) else "on-demand",
     )
 
 

@@ -26,17 +26,18 @@ from lambdad.frontend.trace import new_trace_id
 from lambdad.identity.gate import Audience
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock, SystemClock
-from lambdad.model.environment import Code
+from lambdad.model.environment import Code, SnapshotFailure
 from lambdad.model.errors import ApiError
+from lambdad.model.function import FunctionVersion, environment_spec
 from lambdad.neighbours.service import Neighbours
-from lambdad.node.config import Config
 from lambdad.node.chunk_tiers import store_of
+from lambdad.node.config import Config
 from lambdad.node.events import DELIVERY_THREADS, make_events
 from lambdad.node.gate import GateOfNeighbours, GateOfUrls, make_gate
 from lambdad.node.http_app import HttpApp, Operation, Page
 from lambdad.node.image_builder import ChildImageBuilder
-from lambdad.node.log_page import PREFIX as LOG_PREFIX
 from lambdad.node.image_gc import ImageCollection, node_name
+from lambdad.node.log_page import PREFIX as LOG_PREFIX
 from lambdad.node.log_page import LogPage
 from lambdad.node.observer import EventObserver
 from lambdad.node.pages import CodePage, HealthPage, MetricsPage
@@ -79,8 +80,11 @@ SWITCH_INTERVAL_S = 0.0005
 class _Runtimes:
     """What the worker says it can run, as `control.interface.RuntimeCheck` and `Preparer`."""
 
-    def __init__(self, worker: WorkerClient) -> None:
+    def __init__(self, worker: WorkerClient, egress: str) -> None:
         self._worker = worker
+        self._egress = egress
+        self.snapshots: set[str] = set()
+        """Keys of the specs that have one at the worker, or had."""
         self.info: WorkerInfo | None = None
         self.connected = asyncio.Event()
 
@@ -109,6 +113,19 @@ class _Runtimes:
                 return await self._worker.prepare(runtime, code)
             except WorkerUnavailable:
                 self.connected.clear()
+
+    async def snapshot(self, version: FunctionVersion) -> SnapshotFailure | None:
+        """As `prepare`."""
+        spec = environment_spec(version, version.deployment, self._egress)
+        while True:
+            await self.connected.wait()
+            try:
+                failure = await self._worker.snapshot(spec)
+            except WorkerUnavailable:
+                self.connected.clear()
+                continue
+            self.snapshots.add(spec.key)
+            return failure
 
 
 async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
@@ -156,7 +173,7 @@ class _Node:
         self._tasks = tasks
         self._log = log
         self._clock = SystemClock()
-        self._runtimes = _Runtimes(worker)
+        self._runtimes = _Runtimes(worker, config.egress)
         self._catalogue = Catalogue(egress=config.egress)
         call_later = asyncio.get_running_loop().call_later
         self._placement = Placement(worker, self._clock, tasks.spawn, call_later, _limits(config))
@@ -220,6 +237,8 @@ class _Node:
     async def open(self, place: SocketPlace) -> None:
         """Read the store, find the worker, drive on what an earlier process left unfinished."""
         await self._catalogue.open(self._store)
+        specs = self._catalogue.specs()
+        self._runtimes.snapshots |= {spec.key for spec in specs if spec.initialization_type == "snap-start"}
         self._follow_changes()
         self._store.subscribe(lambda changes: self._follow_changes())
         self._worker.on_connected = self._connected
@@ -235,6 +254,8 @@ class _Node:
         await self._server.listen(listener)
         self._tasks.spawn(_sweep_connections(self._server))
         self._tasks.spawn(self._sweep_packages())
+        if self._config.chunk_collect:
+            self._tasks.spawn(self._collect_images())
         ready()
         self._log.info("api.ready", host=self._config.host, port=self._config.port, pid=os.getpid())
         try:
@@ -246,6 +267,12 @@ class _Node:
             await self._events.drain(self._config.drain)
             self._server.abort()
 
+    async def _collect_images(self) -> None:
+        objects = open_objects(store_of(self._config))
+        name = node_name(Paths(self._config.data_dir).state / "name")
+        collection = ImageCollection(objects, name, self._catalogue.specs, self._clock, self._log)
+        await collection.run(self._config.chunk_collect)
+
     def _observe_environments(self) -> None:
         self._observer.observe_environments(count_environments(self._placement.state))
 
@@ -254,8 +281,6 @@ class _Node:
             await asyncio.sleep(PACKAGE_SWEEP_S)
             await self._sweep.run(self._clock.time())
 
-        if self._config.chunk_collect:
-            self._tasks.spawn(self._collect_images())
     def _log_group(self, namespace: Namespace, name: str) -> str:
         """Where a function logs; where it would by default if it is gone."""
         try:
@@ -267,12 +292,6 @@ class _Node:
     def _connected(self, info: WorkerInfo) -> None:
         self._runtimes.connect(info)
         self._placement.worker_ready()
-    async def _collect_images(self) -> None:
-        objects = open_objects(store_of(self._config))
-        name = node_name(Paths(self._config.data_dir).state / "name")
-        collection = ImageCollection(objects, name, self._catalogue.specs, self._clock, self._log)
-        await collection.run(self._config.chunk_collect)
-
 
     def _follow_changes(self) -> None:
         """End the sandboxes of specs that nothing resolves to any more; reserve and provision what is configured."""
@@ -280,6 +299,9 @@ class _Node:
         for key in self._placement.state.spec_keys():
             if not self._catalogue.runs(key):
                 self._placement.retire(key)
+        for key in [key for key in self._runtimes.snapshots if not self._catalogue.runs(key)]:
+            self._runtimes.snapshots.discard(key)
+            self._worker.drop_snapshot(key)
 
 
 def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -> dict[str, Operation]:

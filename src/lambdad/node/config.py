@@ -43,6 +43,7 @@ class Config:
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
+    snapstart: whether versions with SnapStart start as forks of a process that is initialised already.
     auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
     egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
     egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
@@ -50,13 +51,13 @@ class Config:
     delivery_delays: before a record or dead letter that its target did not take is sent again.
     event_concurrency: events of one function that run at once; of all functions, four times as many.
     docker_config: a `config.json` of `docker login` with credentials of registries; readable for the API's user.
-    api_user: the user of the API process when lambdad is started as root; empty for one of its own.
     chunk_store: where pieces of images are kept: a directory, or `s3://BUCKET/PREFIX`; empty for the data directory.
     It belongs to this node alone. chunk_endpoint, chunk_region: of the bucket; AWS and `region` if empty.
     chunk_credentials: a file as AWS's tools have it, readable for the API's user; empty for the environment's.
     chunk_memory: cache of decrypted pieces. chunk_disk: cache on disk, for stores outside of the data directory.
     cache_nodes: Redis or Valkey servers, `redis://HOST:PORT`; five or more, one of which may be lost.
     chunk_collect: time between two collections of what no function needs; 0 for never.
+    api_user: the user of the API process when lambdad is started as root; empty for one of its own.
     """
 
     host: str = "127.0.0.1"
@@ -78,6 +79,7 @@ class Config:
     memory_reserve: int = 512
     prepared: int = 2
     zygotes: bool = True
+    snapstart: bool = True
     auth: str = "auto"
     egress: str = "none"
     egress_allow: tuple[str, ...] = ()
@@ -89,8 +91,6 @@ class Config:
     log_level: str = "info"
     api_user: str = ""
     docker_config: str = ""
-
-    def __post_init__(self) -> None:
     chunk_store: str = ""
     chunk_endpoint: str = ""
     chunk_region: str = ""
@@ -99,6 +99,8 @@ class Config:
     chunk_disk: int = 10_240
     chunk_collect: float = 21_600.0
     cache_nodes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.concurrency < 1:
@@ -122,8 +124,6 @@ class Config:
                 raise ConfigError(f"egress_allow: {error}") from None
         if self.auth not in ("auto", "required"):
             raise ConfigError(f"auth must be auto or required, not {self.auth!r}")
-
-    def check_keys(self, count: int) -> None:
         self._check_chunks()
 
     def _check_chunks(self) -> None:
@@ -143,6 +143,8 @@ class Config:
             raise ConfigError(f"chunk_memory must be at least 16, not {self.chunk_memory}")
         if self.chunk_disk < 0 or self.chunk_collect < 0:
             raise ConfigError("chunk_disk and chunk_collect must not be negative")
+
+    def check_keys(self, count: int) -> None:
         """Raises `ConfigError` if the node would be open to whoever reaches it. count: of access keys."""
         if count == 0 and self.host not in LOOPBACK:
             raise ConfigError(

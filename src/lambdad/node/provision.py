@@ -17,18 +17,20 @@ from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.limits import FILES_MAX, MEGABYTE, MEMORY_MB_PER_VCPU, PROCESSES_MAX
 from lambdad.node.images import WorkerImages
 from lambdad.runtimes.catalogue import Catalogue
-from lambdad.runtimes.environment import Credentials, build_environment
+from lambdad.runtimes.environment import Credentials, build_environment, restored_environment
 from lambdad.runtimes.extensions import extension_environment, find_image_extensions, find_layer_extensions
 from lambdad.runtimes.runtime import PythonRuntime, Runtime, RuntimeMissing
 from lambdad.runtimes.start import InvalidEntrypoint, prepare_start, zygote_spec
-from lambdad.sandbox.interface import SandboxDriver, StartError, Volume
-from lambdad.sandbox.spec import DirectoryRoot, Exec, SandboxSpec
+from lambdad.sandbox.interface import SandboxDriver, Snapshot, StartError, Volume
+from lambdad.sandbox.spec import DirectoryRoot, Exec, Restore, SandboxSpec
 from lambdad.store.blobs import BlobDamaged, BlobNotFound
 from lambdad.telemetry.function_log import stream_name
 from lambdad.telemetry.log_store import LogStore
 from lambdad.worker.environment_driver import FunctionLog, ProvisionError
 from lambdad.worker.extension_host import NO_EXTENSIONS, ExtensionPlan
 from lambdad.worker.function_log import EnvironmentLog
+from lambdad.worker.restored_log import RestoredLog
+from lambdad.worker.snapshots import SNAP_START
 
 INIT_CPUS = 2.0
 """CPU share of the init phase, whatever the memory: AWS, too, starts small functions with more than their share."""
@@ -125,6 +127,27 @@ class NodeProvisioner:
             held.push_async_callback(volume.close)
             return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all(), extensions)
 
+    async def provision_restored(
+        self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float], snapshot: Snapshot
+    ) -> NodeProvision:
+        """What a fork of a snapshot needs besides it: /tmp, and what is new in its environment."""
+        timings["code"] = 0.0
+        async with AsyncExitStack() as held:
+            volume = await snapshot.create_volume()
+            held.push_async_callback(volume.close)
+            restored = restored_environment(spec, log_stream=log_stream, credentials=self._credentials)
+            sandbox_spec = SandboxSpec(start=Restore(snapshot.name), environment=restored, **_limits(spec))
+            return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all())
+
+    def why_not_forked(self, spec: EnvironmentSpec) -> str:
+        if spec.image is not None:
+            return "functions from images start as they are"
+        if spec.runtime is None or not spec.runtime.startswith("python"):
+            return f"{spec.runtime} cannot be forked; Python can"
+        if self._catalogue.check(spec.runtime) is not None:
+            return f"{spec.runtime} is not on this host"
+        return ""
+
     async def _zip_sandbox(
         self, spec: EnvironmentSpec, log_stream: str, held: AsyncExitStack
     ) -> tuple[SandboxSpec, tuple[str, ...]]:
@@ -201,9 +224,16 @@ class NodeProvisioner:
         return runtime
 
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog:
+        return self._open_log(RestoredLog if spec.initialization_type == SNAP_START else EnvironmentLog, spec)
+
+    def init_log(self, spec: EnvironmentSpec) -> EnvironmentLog:
+        """The log of a snapshot's init phase."""
+        return self._open_log(EnvironmentLog, spec)
+
+    def _open_log(self, kind: type[EnvironmentLog], spec: EnvironmentSpec) -> EnvironmentLog:
         stream = stream_name(_now_ms(), spec.version, uuid.uuid4().hex)
         writer = self._logs.open(spec.namespace, spec.log_group or f"/aws/lambda/{spec.function_name}", stream)
-        return EnvironmentLog(spec, stream, writer, _runtime_version(spec.runtime), _now_ms)
+        return kind(spec, stream, writer, _runtime_version(spec.runtime), _now_ms)
 
     def flush_logs(self) -> None:
         self._logs.flush()

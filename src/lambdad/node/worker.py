@@ -48,6 +48,7 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     driver = NativeDriver(
         paths.worker / "sandboxes",
         prepared=config.prepared,
+        snapshots=config.snapstart,
         egress=config.egress,
         allowed=[parse_allowed(text) for text in config.egress_allow],
     )

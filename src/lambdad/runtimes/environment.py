@@ -59,6 +59,20 @@ def build_environment(
     }
 
 
+def restored_environment(spec: EnvironmentSpec, *, log_stream: str, credentials: Credentials) -> dict[str, str]:
+    """What a sandbox that is restored from a snapshot knows and its snapshot could not.
+
+    AWS leaves the names of group and stream out altogether; here each restored sandbox learns its own.
+    """
+    return {
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "AWS_SESSION_TOKEN": credentials.session_token,
+        "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group or f"/aws/lambda/{spec.function_name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+    }
+
+
 def _defaults(runtime: Runtime | None, spec: EnvironmentSpec) -> dict[str, str]:
     """What a function may override."""
     variables = {

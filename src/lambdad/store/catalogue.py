@@ -152,6 +152,8 @@ class Catalogue:
             raise function_not_found(function_arn(namespace, name, qualifier))
         version, spec = runnable.version, runnable.spec
         if spec is None:
+            if version.state.value == PENDING and version.starts_from_snapshot(version.deployment):
+                raise _snapshot_not_ready()
             raise not_ready(version.state.value)
         serving = version.serving
         assert serving is not None
@@ -347,6 +349,14 @@ class Catalogue:
         for waiter in self._waiters.pop((namespace, name), ()):
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _snapshot_not_ready() -> ApiError:
+    return ApiError(
+        "SnapStartNotReadyException",
+        409,
+        "Lambda is initializing your function. You can invoke the function when the function state becomes Active.",
+    )
 
 
 def not_ready(state: str) -> Exception:

@@ -22,8 +22,9 @@ from lambdad.control.app import ControlPlane
 from lambdad.control.code_location import CodeLocations
 from lambdad.control.interface import Call, ImageBuilder, Pollers, Provisioner, Quotas, S3Fetcher
 from lambdad.model.arn import Namespace
-from lambdad.model.environment import Code
+from lambdad.model.environment import Code, SnapshotFailure
 from lambdad.model.errors import ApiError
+from lambdad.model.function import FunctionVersion
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.store.catalogue import Catalogue
 from lambdad.store.metadata import SqliteStore
@@ -51,6 +52,8 @@ class SteeredPreparer:
         self.reason: str | None = None
         self.failure: Exception | None = None
         self.prepared: list[tuple[str | None, tuple[Code, ...]]] = []
+        self.snapshot_failure: SnapshotFailure | None = None
+        self.captured: list[FunctionVersion] = []
         self._go = asyncio.Event()
         self._go.set()
 
@@ -67,6 +70,11 @@ class SteeredPreparer:
         if self.failure is not None:
             raise self.failure
         return self.reason
+
+    async def snapshot(self, version: FunctionVersion) -> SnapshotFailure | None:
+        self.captured.append(version)
+        await self._go.wait()
+        return self.snapshot_failure
 
 
 class HostWithout:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import assert_never, cast
 
-from lambdad.model.environment import Code, EnvironmentSpec
+from lambdad.model.environment import Code, EnvironmentSpec, SnapshotFailure
 from lambdad.model.invocation import Invocation
 from lambdad.worker import frames
 from lambdad.worker.frames import Frame, FrameError, FrameReader, Kind
@@ -27,8 +27,8 @@ class WorkerClient(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.on_gone: Callable[[str], None] = _ignore_gone
-        self.on_lost: Callable[[], None] = _ignore_lost
         self.on_free: Callable[[str, float], None] = _ignore_free
+        self.on_lost: Callable[[], None] = _ignore_lost
         self.on_connected: Callable[[WorkerInfo], None] = _ignore_connected
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
@@ -76,6 +76,16 @@ class WorkerClient(asyncio.Protocol):
         frame = await self._ask(Kind.PREPARE, {"runtime": runtime, "code": code})
         problem: str | None = frame.header
         return problem
+
+    async def snapshot(self, spec: EnvironmentSpec) -> SnapshotFailure | None:
+        """Run the init phase of a version and keep it to start from. Returns None, or why there is no snapshot."""
+        frame = await self._ask(Kind.SNAPSHOT, {"spec": spec})
+        return None if frame.header is None else SnapshotFailure(**frame.header)
+
+    def drop_snapshot(self, key: str) -> None:
+        """The spec with this key has been replaced or deleted."""
+        if self._transport is not None:
+            self._transport.write(frames.encode(Kind.DROP_SNAPSHOT, 0, key))
 
     async def _ask(self, kind: Kind, header: object) -> Frame:
         if self._transport is None:
@@ -143,7 +153,7 @@ class WorkerClient(asyncio.Protocol):
             case Kind.HELLO:
                 header = frame.header
                 self.on_connected(WorkerInfo(tuple(header["runtimes"]), tuple(header["weaknesses"]), header["pid"]))
-            case Kind.START | Kind.INVOKE | Kind.STOP | Kind.PREPARE | Kind.CREDIT:
+            case Kind.START | Kind.INVOKE | Kind.STOP | Kind.PREPARE | Kind.CREDIT | Kind.SNAPSHOT | Kind.DROP_SNAPSHOT:
                 raise FrameError(f"a worker that asks: {frame.kind}")
             case _:
                 assert_never(frame.kind)
@@ -164,12 +174,12 @@ def _ignore_gone(sandbox_id: str) -> None:
     del sandbox_id
 
 
-def _ignore_lost() -> None:
-    pass
-
-
 def _ignore_free(sandbox_id: str, extensions_ms: float) -> None:
     del sandbox_id, extensions_ms
+
+
+def _ignore_lost() -> None:
+    pass
 
 
 def _ignore_connected(info: WorkerInfo) -> None:

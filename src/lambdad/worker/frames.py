@@ -38,6 +38,8 @@ class Kind(IntEnum):
     STOP = 3
     PREPARE = 4
     CREDIT = 5
+    SNAPSHOT = 6
+    DROP_SNAPSHOT = 7
     # answers
     STARTED = 16
     RESULT = 17

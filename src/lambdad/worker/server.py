@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import assert_never, cast
 
-from lambdad.model.environment import Code
+from lambdad.model.environment import Code, SnapshotFailure
 from lambdad.model.invocation import InvocationResult
 from lambdad.telemetry.log import Logger
 from lambdad.worker import frames
@@ -69,6 +69,10 @@ class WorkerConnection(asyncio.Protocol):
             case Kind.PREPARE:
                 code = tuple(Code(**item) for item in frame.header["code"])
                 self._service.prepare(frame.call, frame.header["runtime"], code)
+            case Kind.SNAPSHOT:
+                self._service.make_snapshot(frame.call, frames.decode_spec(frame.header["spec"]))
+            case Kind.DROP_SNAPSHOT:
+                self._service.snapshots.drop(frame.header)
             case Kind.CREDIT:
                 environment_id, size = frame.header
                 self._service.credit(frame.call, environment_id, size)
@@ -104,7 +108,7 @@ class WorkerConnection(asyncio.Protocol):
     def stream_piece(self, call: int, piece: bytes) -> None:
         self._send(frames.encode_chunk(call, piece))
 
-    def prepared(self, call: int, problem: str | None) -> None:
+    def prepared(self, call: int, problem: str | SnapshotFailure | None) -> None:
         self._send(frames.encode(Kind.PREPARED, call, problem))
 
     def free(self, environment_id: str, extensions_ms: float) -> None:

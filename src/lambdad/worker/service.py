@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lambdad.model.arn import function_arn
-from lambdad.model.environment import Code, EnvironmentSpec
+from lambdad.model.environment import Code, EnvironmentSpec, SnapshotFailure
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.sandbox.interface import SandboxDriver
+from lambdad.sandbox.interface import SandboxDriver, Snapshot
 from lambdad.telemetry.log import Logger
 from lambdad.worker.environment import Phase
 from lambdad.worker.environment_driver import EnvironmentDriver, FunctionLog, Provision, ProvisionError
 from lambdad.worker.eviction import GreedyDual, Idle, expired
 from lambdad.worker.keep_alive import Habit, Habits
+from lambdad.worker.restored_log import RestoredLog
+from lambdad.worker.snapshots import SNAP_START, SnapshotKeeper, SnapshotProvisioner
 from lambdad.worker.starts import StartGate
 
 TICK_S = 0.1
@@ -30,6 +32,11 @@ UNMEASURED = 8 * 1024 * 1024
 WORN_S = 1.0
 """A provisioned environment that has had no runtime process for so long is replaced."""
 PROVISIONED = "provisioned-concurrency"
+_RESTORE_FAILED = (
+    "SnapStartException",
+    "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs.",
+)
+_RESTORE_TIMED_OUT = ("SnapStartTimeoutException", "Lambda couldn't restore the snapshot within the timeout limit.")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -42,15 +49,20 @@ class Caller(Protocol):
     def result(self, call: int, result: InvocationResult) -> None: ...
     def stream_opened(self, call: int, content_type: str) -> None: ...
     def stream_piece(self, call: int, piece: bytes) -> None: ...
-    def prepared(self, call: int, problem: str | None) -> None: ...
+    def prepared(self, call: int, problem: str | SnapshotFailure | None) -> None: ...
     def free(self, environment_id: str, extensions_ms: float) -> None: ...
     def gone(self, environment_id: str) -> None: ...
 
 
-class Provisioner(Protocol):
+class Provisioner(SnapshotProvisioner, Protocol):
     """Turns specs into what sandboxes are made of."""
 
-    async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> Provision: ...
+    async def provision_restored(
+        self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float], snapshot: Snapshot
+    ) -> Provision:
+        """As `provision`, of what starts as a fork of a snapshot."""
+        ...
+
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None: ...
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog: ...
     def flush_logs(self) -> None: ...
@@ -97,6 +109,8 @@ class WorkerService:
         """By environment."""
         self._gate = StartGate()
         self._greedy = GreedyDual()
+        self._restoring: dict[str, RestoredLog] = {}
+        self.snapshots = SnapshotKeeper(driver, provisioner, spawn, log)
         self._ticks = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -114,7 +128,11 @@ class WorkerService:
             self.stop_all()
 
     def start(self, call: int, environment_id: str, spec: EnvironmentSpec) -> None:
-        environment = EnvironmentDriver(environment_id, spec, self._provisioner.function_log(spec), self)
+        spec = self.snapshots.choose(spec)
+        log = self._provisioner.function_log(spec)
+        if isinstance(log, RestoredLog):
+            self._restoring[environment_id] = log
+        environment = EnvironmentDriver(environment_id, spec, log, self)
         environment.call = call
         self._environments[environment_id] = environment
         self._empty.clear()
@@ -159,13 +177,23 @@ class WorkerService:
         if self._caller is not None:
             self._caller.prepared(call, problem)
 
+    def make_snapshot(self, call: int, spec: EnvironmentSpec) -> None:
+        self.spawn(self._make_snapshot(call, spec))
+
+    async def _make_snapshot(self, call: int, spec: EnvironmentSpec) -> None:
+        failure = await self.snapshots.make(spec)
+        if self._caller is not None:
+            self._caller.prepared(call, failure)
+
     def stop_all(self) -> None:
         for environment in list(self._environments.values()):
             environment.stop()
+        self.snapshots.drop_all()
 
     async def drained(self) -> None:
-        """Wait until no environment is left."""
+        """Wait until no environment is left, and no snapshot."""
         await self._empty.wait()
+        await self.snapshots.drained()
 
     def counts(self) -> dict[str, int]:
         """Environments by phase."""
@@ -177,10 +205,20 @@ class WorkerService:
     # -- environments call back
 
     async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> Provision:
-        return await self._provisioner.provision(spec, log_stream, timings)
+        if spec.initialization_type != SNAP_START:
+            return await self._provisioner.provision(spec, log_stream, timings)
+        snapshot = self.snapshots.find(spec)
+        if snapshot is None:
+            raise ProvisionError("ServiceException", "The snapshot ended before it was restored. Try again.")
+        return await self._provisioner.provision_restored(spec, log_stream, timings, snapshot)
 
     def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None:
         self._make(self._gate.leave(environment.id, time.monotonic()))
+        if environment.spec.initialization_type == SNAP_START and "init" not in timings:
+            log = self._restoring.get(environment.id)
+            self.refuse(environment, *(_RESTORE_TIMED_OUT if log is not None and log.timed_out else _RESTORE_FAILED))
+            self.loop.call_soon(environment.stop)
+            return
         if self._caller is not None:
             self._caller.started(environment.call, timings)
 
@@ -213,6 +251,7 @@ class WorkerService:
         self._leaving[environment.id] = environment
         self._thawed.pop(environment.id, None)
         self._habit_of.pop(environment.id, None)
+        self._restoring.pop(environment.id, None)
         self._make(self._gate.leave(environment.id, time.monotonic()))
 
     def released(self, environment: EnvironmentDriver) -> None:
@@ -234,6 +273,7 @@ class WorkerService:
         for environment in list(self._environments.values()):
             if not environment.frozen:
                 environment.tick()
+        self.snapshots.tick(now)
         self._freeze(now)
         self._make(self._gate.tick(now))
         if self._ticks % PRESSURE_TICKS == 0:
@@ -263,12 +303,16 @@ class WorkerService:
         for environment in self._environments.values():
             if not environment.is_available:
                 continue
-            if environment.spec.initialization_type != PROVISIONED:
+            if environment.phase is Phase.COLD and self._has_lost_its_snapshot(environment.spec):
+                victims.append(environment.id)
+            elif environment.spec.initialization_type != PROVISIONED:
                 idle.append(environment)
             elif environment.phase is Phase.COLD and now - environment.idle_since > WORN_S:
                 victims.append(environment.id)
         victims += expired((self._idle(environment, 0) for environment in idle), now)
         missing = self._policy.memory_reserve - self._memory_available()
+        if missing > 0:
+            missing -= self.snapshots.evict()
         if missing > 0:
             sized = [self._idle(environment, environment.memory_current()) for environment in idle]
             victims += [victim for victim in self._greedy.victims(sized, missing) if victim not in victims]
@@ -276,6 +320,10 @@ class WorkerService:
             self._environments[victim].stop()
             if self._caller is not None:
                 self._caller.gone(victim)
+
+    def _has_lost_its_snapshot(self, spec: EnvironmentSpec) -> bool:
+        """Whether an environment without a process could not start one any more."""
+        return spec.initialization_type == SNAP_START and self.snapshots.find(spec) is None
 
     def _idle(self, environment: EnvironmentDriver, size: int) -> Idle:
         return Idle(

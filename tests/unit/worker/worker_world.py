@@ -10,7 +10,7 @@ from typing import Any
 
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.invocation import Invocation, InvocationResult
-from lambdad.sandbox.interface import Volume
+from lambdad.sandbox.interface import Snapshot, Volume
 from lambdad.sandbox.spec import Exec, SandboxSpec
 from lambdad.telemetry.log import silent
 from lambdad.testing.fake_sandbox import FakeDriver, FakeSandbox
@@ -19,6 +19,7 @@ from lambdad.worker.environment_driver import FunctionLog
 from lambdad.worker.extension_host import ExtensionPlan
 from lambdad.worker.function_log import EnvironmentLog
 from lambdad.worker.service import WorkerPolicy, WorkerService
+from lambdad.worker.snapshot_init import InitLog
 
 DEADLINE_S = 30.0
 SPEC = make_spec(timeout_s=30)
@@ -77,6 +78,17 @@ class FakeProvisioner:
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
         self.prepared.append((runtime, code))
         return None if runtime != "missing" else "there is no such runtime"
+
+    async def provision_restored(
+        self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float], snapshot: Snapshot
+    ) -> FakeProvision:
+        return await self.provision(spec, log_stream, timings)
+
+    def init_log(self, spec: EnvironmentSpec) -> InitLog:
+        raise AssertionError("no function of these tests has SnapStart")
+
+    def why_not_forked(self, spec: EnvironmentSpec) -> str:
+        return "these tests make no snapshots"
 
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog:
         self.records.append(Records())
