@@ -19,6 +19,7 @@ from lambdad.image.build import BuildOptions, build_image
 from lambdad.image.oci import Platform
 from lambdad.image.sources import DirectorySource
 from lambdad.testing.block_images import make_tree, missing_for_mounts
+from lambdad.testing.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
 
@@ -112,3 +113,18 @@ def test_a_directory_that_is_in_use_is_not_mounted_on(store: Path, tmp_path: Pat
     done = image("mount", "tree", tmp_path, "--store", store)
     assert done.returncode == 1
     assert "is no empty directory" in done.stderr
+
+
+@pytest.mark.skipif(bool(missing_for_ext4()), reason=missing_for_ext4())
+def test_a_mount_whose_command_was_killed_goes_away(store: Path, tmp_path: Path) -> None:
+    target = tmp_path / "shown"
+    target.mkdir()
+    command = [sys.executable, "-m", "lambdad", "image", "mount", "tree", str(target), "--store", str(store)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        assert str(target) in mounts_below(tmp_path)
+        process.kill()
+    wait_until(lambda: mounts_below(tmp_path) == [], "the end of the mounts", DEADLINE_S)
+    wait_until(lambda: os.listdir(store / "mounts") == [], "the end of their directory", DEADLINE_S)
+    assert os.listdir(target) == []

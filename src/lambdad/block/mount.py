@@ -162,7 +162,7 @@ def unmount_below(directory: Path) -> int:
 
 def mounts_below(directory: Path) -> list[str]:
     """Mount points below a directory in the order in which they were mounted."""
-    prefix = f"{directory}/"
+    prefix = f"{str(directory).rstrip('/')}/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = [_unescape(line.split(" ")[4]) for line in file]
     return [point for point in points if point.startswith(prefix)]

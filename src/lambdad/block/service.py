@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Callable
 from typing import assert_never
 
 from lambdad.block.interface import BlockError
@@ -39,6 +40,8 @@ class BlockService:
         self._process: asyncio.subprocess.Process | None = None
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._lost = ""
+        self.on_lost: Callable[[], None] | None = None
+        """Called once, when images are lost that nobody has given back."""
 
     @property
     def lost(self) -> str:
@@ -94,6 +97,7 @@ class BlockService:
         """Take every file away. Idempotent."""
         if self._process is None:
             return
+        self.on_lost = None
         self._give_up("the block service was closed")
         try:
             await asyncio.wait_for(self._process.wait(), _CLOSE_S)
@@ -151,5 +155,7 @@ class BlockService:
         if not self._lost:
             self._lost = reason
             _log.info("action=block_service_over reason=%s", reason)
+            if self.on_lost is not None:
+                self.on_lost()
         for mount_id in list(self._pending):
             self._settle(mount_id, BlockError(reason))

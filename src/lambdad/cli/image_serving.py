@@ -16,6 +16,7 @@ from lambdad.block.read_path import ReadPath, open_read_path
 from lambdad.block.service import BlockService
 from lambdad.block.trace import TraceEntry, TraceRecorder, is_worth_saving
 from lambdad.cli.errors import CliError
+from lambdad.cli.image_guard import guarded
 from lambdad.cli.image_store import ImageStore
 from lambdad.linux import syscalls
 from lambdad.model.clock import SystemClock
@@ -34,6 +35,7 @@ async def load_trace(images: ImageStore, name: str) -> tuple[TraceEntry, ...]:
 async def mount_until_interrupted(images: ImageStore, name: str, target: Path, ready: Callable[[], None]) -> None:
     """Show the image's files at `target`, an empty directory, read-only, until a signal. Needs root.
 
+    A process of its own (`image_guard`) takes the mounts away even if this one is killed.
     ready: called when it can be browsed. Raises `CliError`, `BlockError`; then nothing is left mounted.
     """
     _check_target(target)
@@ -42,7 +44,7 @@ async def mount_until_interrupted(images: ImageStore, name: str, target: Path, r
     service = BlockService(Configure(origin_directory=str(images.chunks), record_s=RECORD_MS / 1000))
     mounts = ImageMounts(state, service)
     manifest, key = await images.sealed(name)
-    with _interruption() as interrupted:
+    with _interruption() as interrupted, guarded(target, state):
         try:
             await service.start()
             image = await mounts.mount_image(manifest, key, images.record(name).manifest)
@@ -55,10 +57,6 @@ async def mount_until_interrupted(images: ImageStore, name: str, target: Path, r
         finally:
             await mounts.close()
             await service.close()
-            await mounts.recover()
-            for folder in (state / "images", state):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
 
 
 async def serve_until_interrupted(
@@ -103,6 +101,8 @@ def _check_target(target: Path) -> None:
         raise CliError("mounting needs root: run it with sudo, or `lambdad image serve NAME --nbd` without")
     if not target.is_dir() or any(target.iterdir()):
         raise CliError(f"{target} is no empty directory: make one to mount on")
+    if target.is_mount():
+        raise CliError(f"something is mounted on {target} already: take another directory")
 
 
 @contextlib.contextmanager

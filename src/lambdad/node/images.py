@@ -2,7 +2,7 @@
 
 An image is mounted once for all its sandboxes, through FUSE, and its chunks are fetched as its files are read.
 `image_builder` made the manifest and the chunks. When the block service is lost (its supervisor was killed, or its
-agent died again and again), its mounts are taken away; the next start of an image starts a new service.
+agent died again and again), the sandboxes on it are ended; the next start of an image starts a new service.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 from lambdad.block.interface import BlockError
@@ -86,6 +87,8 @@ class WorkerImages:
         self._generation: _Generation | None = None
         self._generations = 0
         self._lock = asyncio.Lock()
+        self.on_lost: Callable[[], None] | None = None
+        """Called when the sandboxes that run from images have lost their files."""
 
     async def open(self) -> None:
         """Take away what an earlier worker left. The block service starts with the first image."""
@@ -127,9 +130,14 @@ class WorkerImages:
             if self._generation is None:
                 self._generations += 1
                 generation = _Generation(self._directory / f"g{self._generations}", self._tiers)
+                generation.service.on_lost = self._lost
                 await generation.service.start()
                 self._generation = generation
             return self._generation
+
+    def _lost(self) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
 
     async def close(self) -> None:
         async with self._lock:

@@ -94,6 +94,8 @@ async def _serve(
             )
             service = WorkerService(driver, provisioner, policy, tasks.spawn, log, memory_available)
             info = WorkerInfo(catalogue.identifiers(), driver.weaknesses, os.getpid())
+            if images is not None:
+                images.on_lost = service.stop_images
             callers = frozenset({os.geteuid(), api_identity(config)[0]})
             place = SocketPlace(paths)
             Path(place.path).unlink(missing_ok=True)

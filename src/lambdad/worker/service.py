@@ -190,6 +190,14 @@ class WorkerService:
             environment.stop()
         self.snapshots.drop_all()
 
+    def stop_images(self) -> None:
+        """End every environment whose files come from an image: there is no disk behind them any more."""
+        for environment in list(self._environments.values()):
+            if environment.spec.image is not None:
+                environment.stop()
+                if self._caller is not None:
+                    self._caller.gone(environment.id)
+
     async def drained(self) -> None:
         """Wait until no environment is left, and no snapshot."""
         await self._empty.wait()

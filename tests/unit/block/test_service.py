@@ -49,6 +49,8 @@ def test_a_file_that_cannot_be_mounted_is_refused_with_the_reason(tmp_path: Path
 def test_a_supervisor_that_dies_fails_what_waits_and_all_that_comes_after(tmp_path: Path) -> None:
     async def test(service: BlockService) -> None:
         assert service.pid is not None
+        told: list[str] = []
+        service.on_lost = lambda: told.append(service.lost)
         os.kill(service.pid, signal.SIGKILL)
         with pytest.raises(BlockError, match="supervisor"):
             await service.serve(request(str(tmp_path / "no" / "disk")))
@@ -57,6 +59,7 @@ def test_a_supervisor_that_dies_fails_what_waits_and_all_that_comes_after(tmp_pa
             await service.serve(request(str(tmp_path / "no" / "disk")))
         service.drop("m")
         service.started("m")
+        assert told == [service.lost], "who holds images hears of it once"
 
     run(test, tmp_path)
 

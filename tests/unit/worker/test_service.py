@@ -6,6 +6,7 @@ import asyncio
 
 from tests.unit.worker.worker_world import SPEC, FakeRuntime, World, invocation, payload_of, run
 
+from lambdad.model.environment import Image
 from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError
 from lambdad.testing.specs import make_spec
 from lambdad.testing.waiting import wait_until_async
@@ -149,6 +150,18 @@ def test_a_caller_that_leaves_takes_its_environments_along() -> None:
         world.service.detach(world.caller)
         await world.service.drained()
         assert world.service.counts() == {}
+
+    run(test)
+
+
+def test_environments_of_images_end_with_the_disk_of_images_and_others_stay() -> None:
+    async def test(world: World) -> None:
+        await world.idle_environment()
+        image = Image(uri="i", resolved_uri="i", manifest_sha256="0" * 64)
+        await world.idle_environment("e2", make_spec(runtime=None, image=image))
+        world.service.stop_images()
+        assert await world.caller.next() == ("gone", "e2")
+        assert world.service.counts() == {"idle": 1}
 
     run(test)
 
