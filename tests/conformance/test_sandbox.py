@@ -13,6 +13,7 @@ from lambdad.sandbox.interface import ExitStatus, SandboxError
 from lambdad.sandbox.native import NativeDriver
 from lambdad.sandbox.spec import Bind, ZygoteSpec
 from lambdad.testing.conformance.sandbox import CHECKS, DEADLINE_S, Check, Lab, shell
+from lambdad.testing.conformance.sandbox_programs import PROGRAM_CHECKS
 from lambdad.testing.probes import can_make_namespaces, can_mount_loop, can_mount_overlay, skip_unless
 
 pytestmark = [
@@ -62,7 +63,7 @@ def lab(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Ite
     runner.run(driver.close())
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", (*CHECKS, *PROGRAM_CHECKS), ids=lambda check: check.__name__)
 def test_the_native_driver_keeps_the_contract(check: Check, lab: Lab, runner: asyncio.Runner) -> None:
     runner.run(check(lab))  # type: ignore[arg-type]
 

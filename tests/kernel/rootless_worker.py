@@ -19,6 +19,7 @@ from lambdad.linux import syscalls
 from lambdad.sandbox.native import NativeDriver
 from lambdad.sandbox.spec import Bind, ZygoteSpec
 from lambdad.testing.conformance.sandbox import CHECKS, Lab
+from lambdad.testing.conformance.sandbox_programs import PROGRAM_CHECKS
 
 USER = 12_345
 
@@ -68,7 +69,7 @@ async def check_all(directory: Path) -> dict[str, object]:
     await driver.open()
     lab = Lab(driver, directory, zygote="python")
     failures: dict[str, str] = {}
-    for check in CHECKS:
+    for check in (*CHECKS, *PROGRAM_CHECKS):
         try:
             await check(lab)
         except Exception:

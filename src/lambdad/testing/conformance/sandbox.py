@@ -18,6 +18,7 @@ from typing import Any
 from lambdad.sandbox.interface import (
     RUNTIME_API_ADDRESS,
     ExitStatus,
+    Program,
     Sandbox,
     SandboxDriver,
     SandboxError,
@@ -90,11 +91,11 @@ class Result:
 
 
 class Output:
-    """Reads a sandbox's output as it comes. Close it before the sandbox is destroyed."""
+    """Reads the output of a sandbox, or of a program in it, as it comes. Close it before the sandbox is destroyed."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, source: Sandbox | Program) -> None:
         self.data = bytearray()
-        self._fd = sandbox.output
+        self._fd = source.output
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._loop.add_reader(self._fd, self._read)
