@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench import plots, report
 from bench.burst import measure_burst
+from bench.cache_nodes import measure_cache_nodes
 from bench.cold import measure_cold
 from bench.control_plane import measure_control_plane
 from bench.event_crashes import measure_event_crashes
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "fairness": measure_fairness,
     "event-crashes": measure_event_crashes,
     "control-plane": measure_control_plane,
+    "caches": measure_cache_nodes,
     "image-starts": measure_image_starts,
     "image-imports": measure_image_imports,
     "image-blocks": measure_image_blocks,
