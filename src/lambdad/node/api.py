@@ -182,6 +182,7 @@ class _Node:
         metrics = Metrics()
         ConcurrencyMetrics(metrics.registry, lambda: read_use(self._placement.state))
         self._observer = observer = EventObserver(metrics, EventMetrics(metrics.registry))
+        self._placement.on_lingered = observer.lingered
         self._sweep = Sweep(store, blobs, executor)
         self._control = ControlPlane(
             store=store,

@@ -26,6 +26,9 @@ class MetricsObserver:
         if "sandbox" in timings:
             function.started(timings)
 
+    def lingered(self, spec: EnvironmentSpec, extensions_ms: float) -> None:
+        self._metrics.function(spec.function_name, spec.version).lingered(extensions_ms / 1000)
+
     def rejected(self, namespace: Namespace, function: str, error: ApiError) -> None:
         if error.status != 429:
             return

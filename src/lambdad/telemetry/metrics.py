@@ -60,6 +60,10 @@ class FunctionMetrics:
             self._throttles[kind] = self._family.throttles.labels(*self._labels, kind)
         self._throttles[kind].inc()
 
+    def lingered(self, seconds: float) -> None:
+        """Extensions kept a sandbox busy for so long after its answer: AWS's PostRuntimeExtensionsDuration."""
+        self._family.extension_seconds.labels(*self._labels).observe(seconds)
+
     def started(self, phases_ms: Mapping[str, float]) -> None:
         """A sandbox was made. phases_ms: milliseconds by the names of `PHASES`; others are ignored."""
         self._family.starts.labels(*self._labels).inc()
@@ -96,6 +100,13 @@ class Metrics:
         )
         self.memory = Gauge(
             "lambdad_memory_used_bytes", "Memory of the last sandbox that answered.", labels, registry=self.registry
+        )
+        self.extension_seconds = Histogram(
+            "lambdad_post_runtime_extensions_seconds",
+            "Time that extensions kept a sandbox busy after its answer.",
+            labels,
+            buckets=_DURATIONS,
+            registry=self.registry,
         )
         self.starts = Counter("lambdad_cold_starts", "Sandboxes made.", labels, registry=self.registry)
         self.start_seconds = Histogram(

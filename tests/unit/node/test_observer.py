@@ -23,7 +23,9 @@ def test_invocations_cold_starts_errors_and_throttles_are_counted() -> None:
     observer.rejected(HERE, "f:1", throttled("ConcurrentInvocationLimitExceeded"))
     observer.rejected(HERE, "nobody", function_not_found("arn"))
     observer.observe_environments({"idle": 2, "busy": 1, "starting": 0, "waiting": 0})
+    observer.lingered(SPEC, 1500.0)
     text = metrics.render().decode()
+    assert 'lambdad_post_runtime_extensions_seconds_sum{function="f",version="1"} 1.5' in text
     assert 'lambdad_invocations_total{function="f",version="1"} 2.0' in text
     assert 'lambdad_cold_starts_total{function="f",version="1"} 1.0' in text
     assert 'lambdad_errors_total{function="f",type="Sandbox.Timedout",version="1"} 1.0' in text
