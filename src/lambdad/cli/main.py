@@ -37,6 +37,7 @@ COMMANDS = (
     Entry("ls", "lambdad.cli.ls", "List functions."),
     Entry("rm", "lambdad.cli.rm", "Delete a function or one of its versions."),
     Entry("layer", "lambdad.cli.layer", "Build, check and publish layers."),
+    Entry("runtime", "lambdad.cli.runtime", "Prove that a custom runtime keeps to the Runtime API."),
     Entry("image", "lambdad.cli.image", "Pull, inspect, mount and serve container images, without a server."),
     Entry("base", "lambdad.cli.base", "Make and compare root file systems that look like Lambda's."),
     Entry("version", "lambdad.cli.version", "Print the version."),
