@@ -175,7 +175,16 @@ def test_a_url_that_wants_iam_refuses_the_unsigned_and_names_the_signer(node: Lo
         session = boto3.Session(aws_access_key_id="111122223333", aws_secret_access_key="x", region_name="us-east-1")
         request = AWSRequest("GET", url)
         SigV4Auth(session.get_credentials().get_frozen_credentials(), "lambda", "us-east-1").add_auth(request)
-        event = json.loads(ask(node, url, headers=list(request.headers.items())).body)
+        signed = list(request.headers.items())
+        assert ask(node, url, headers=signed).status == 403  # another account, which nothing allows yet
+        lambda_client.add_permission(
+            FunctionName=function.name,
+            StatementId="friends",
+            Action="lambda:InvokeFunctionUrl",
+            Principal="111122223333",
+            FunctionUrlAuthType="AWS_IAM",
+        )
+        event = json.loads(ask(node, url, headers=signed).body)
         assert event["requestContext"]["authorizer"]["iam"]["accountId"] == "111122223333"
 
 

@@ -183,10 +183,16 @@ def test_without_a_signature_for_lambda_a_url_with_iam_is_forbidden(authorizatio
 
 def test_the_signer_is_told_to_the_function() -> None:
     world = World(auth_type="AWS_IAM")
-    assert world.ask(authorization=SIGNED).status == 200
-    assert world.event["requestContext"]["accountId"] == "111122223333"
-    assert world.event["requestContext"]["authorizer"]["iam"]["accessKey"] == "111122223333"
-    assert world.event["requestContext"]["authorizer"]["iam"]["userArn"] == "arn:aws:iam::111122223333:root"
+    assert world.ask(authorization=SIGNED.replace("111122223333", HERE.account)).status == 200
+    assert world.event["requestContext"]["accountId"] == HERE.account
+    assert world.event["requestContext"]["authorizer"]["iam"]["accessKey"] == HERE.account
+    assert world.event["requestContext"]["authorizer"]["iam"]["userArn"] == f"arn:aws:iam::{HERE.account}:root"
+
+
+def test_a_signer_of_another_account_needs_a_permission() -> None:
+    world = World(auth_type="AWS_IAM")
+    assert world.ask(authorization=SIGNED).status == 403
+    assert world.tickets == []
 
 
 def test_a_signature_in_the_query_counts_too() -> None:
