@@ -14,6 +14,7 @@ from lambdad.cli.output import fail, note
 
 _QUIET_MS = 50
 """After the last of several changes: editors write a file in steps."""
+_LOOK_MS = 200
 
 
 def run_once_or_watch(directory: Path | None, watch: bool, action: Callable[[], None]) -> None:
@@ -28,8 +29,22 @@ def run_once_or_watch(directory: Path | None, watch: bool, action: Callable[[], 
         return
     from watchfiles import watch as changes
 
-    note(f"watching {directory}; Ctrl-C ends it")
-    for found in changes(directory, watch_filter=_matters, debounce=4 * _QUIET_MS, step=_QUIET_MS):
+    announced = False
+    # It yields nothing now and then: once it has done so it sees every change, and may say that it watches.
+    watched = changes(
+        directory,
+        watch_filter=_matters,
+        debounce=4 * _QUIET_MS,
+        step=_QUIET_MS,
+        rust_timeout=_LOOK_MS,
+        yield_on_timeout=True,
+    )
+    for found in watched:
+        if not announced:
+            note(f"watching {directory}; Ctrl-C ends it")
+            announced = True
+        if not found:
+            continue
         names = sorted({str(Path(path).relative_to(directory.resolve())) for _, path in found})
         note(f"changed: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
         started = time.monotonic()
