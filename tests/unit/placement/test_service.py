@@ -223,3 +223,20 @@ def test_an_environment_that_ends_while_it_lingers_is_not_counted_for_ever() -> 
     assert [account.in_flight for _, account in bench.placement.state.ledger.accounts()] == [0]
     bench.submit()
     assert bench.worker.invokes[1][0] != environment
+
+
+def test_an_environment_that_lingers_has_answered_and_is_not_free() -> None:
+    bench = Bench(Worker())
+    told: list[float] = []
+    bench.placement.on_lingered = lambda spec, milliseconds: told.append(milliseconds)
+    bench.submit()
+    bench.worker.invokes[0][1](InvocationResult(payload=b"1", lingers=True))
+    assert len(bench.outcomes) == 1
+    bench.submit()
+    first, second = (invoke[0] for invoke in bench.worker.invokes)
+    assert first != second
+    bench.worker.invokes[1][1](RESULT)
+    bench.worker.on_free(first, 250.0)
+    bench.worker.on_free(first, 1.0)
+    bench.submit()
+    assert (bench.worker.invokes[2][0], told) == (first, [250.0])
