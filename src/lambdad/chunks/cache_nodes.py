@@ -23,6 +23,7 @@ from lambdad.chunks import erasure
 from lambdad.chunks.background import running
 from lambdad.chunks.hash_ring import HashRing
 from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, ChunkName, StoreUnavailable
+from lambdad.chunks.limited import Slots
 from lambdad.chunks.resp import Reply, ReplyError, ReplyParser, RespError, encode_command
 from lambdad.model.clock import Clock
 
@@ -31,6 +32,8 @@ from lambdad.model.clock import Clock
 class NodeLimits:
     """deadline_s: for a chunk; then it is a miss. connect_s: for a connection. rest_s: pause after a failed one.
 
+    at_once, queue: chunks that are asked for at once, and that wait for their turn, which is no part of the deadline:
+    a burst must not make every node look slow and send everything to the origin.
     in_flight: commands waiting for an answer of one node. backlog: bytes not yet taken by one node.
     patience: answers that may stay out beyond the deadline, one after the other, before a node is given a rest.
     """
@@ -38,12 +41,18 @@ class NodeLimits:
     deadline_s: float = 0.25
     connect_s: float = 0.25
     rest_s: float = 2.0
+    at_once: int = 16
+    queue: int = 4096
     in_flight: int = 512
     backlog: int = 32 * 1024 * 1024
     patience: int = 16
 
 
 _log = logging.getLogger(__name__)
+
+_SLICES = 4
+"""The deadline is waited for in so many parts, so that a process that is held up itself does not blame the nodes: a
+pause uses up one part, and the answers that came meanwhile are read in the next."""
 
 Keep = Callable[[int, Reply], None]
 """Takes the answer of the node with fragment `index`."""
@@ -183,6 +192,7 @@ class CacheNodes:
     def __init__(self, nodes: Sequence[str], clock: Clock, limits: NodeLimits | None = None) -> None:
         self._limits = limits or NodeLimits()
         self._ring = HashRing(nodes)
+        self._slots = Slots(self._limits.at_once, self._limits.queue, "the tier of cache nodes")
         self._nodes = {node: _Node(*_address(node), self._limits, clock) for node in nodes}
 
     async def maintain(self) -> None:
@@ -203,7 +213,8 @@ class CacheNodes:
                 except erasure.FragmentInvalid as error:
                     bad.append(f"fragment {index}: {error}")
 
-        answered = await self._ask_all(name, b"GET", keep, lambda: len(good) >= erasure.DATA_STRIPES)
+        async with self._slots:
+            answered = await self._ask_all(name, b"GET", keep, lambda: len(good) >= erasure.DATA_STRIPES)
         if len(good) >= erasure.DATA_STRIPES:
             try:
                 return erasure.join(good)
@@ -271,7 +282,11 @@ class CacheNodes:
         owners = self._ring.owners(name, erasure.FRAGMENTS)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(index, self._nodes[node])) for index, node in enumerate(owners)]
-            done, _ = await asyncio.wait([over], timeout=self._limits.deadline_s)
+            done: set[asyncio.Future[None]] = set()
+            for _ in range(_SLICES):
+                done, _ = await asyncio.wait([over], timeout=self._limits.deadline_s / _SLICES)
+                if done:
+                    break
             for node, task in zip(owners, tasks, strict=True):
                 if not task.done():
                     if not done:

@@ -44,6 +44,15 @@ def run(
 CHUNKS = [os.urandom(50_000) for _ in range(30)]
 
 
+def test_a_burst_waits_its_turn_and_hits_all_the_same(servers: list[RedisServer]) -> None:
+    async def test(store: CacheNodes) -> None:
+        chunk = CHUNKS[0]
+        await store.put(name_of(chunk), chunk)
+        assert await asyncio.gather(*(store.get(name_of(chunk)) for _ in range(300))) == [chunk] * 300
+
+    run(servers, test, NodeLimits(deadline_s=30.0, connect_s=30.0, rest_s=0.05, at_once=8, in_flight=32))
+
+
 def test_one_node_that_is_killed_costs_no_hit(servers: list[RedisServer]) -> None:
     async def test(store: CacheNodes) -> None:
         for chunk in CHUNKS:
