@@ -270,11 +270,10 @@ class EnvironmentDriver:
 
     def _host_extensions(self) -> ExtensionHost:
         assert self._sandbox is not None
-        spawn, logs_json = self._host.spawn, self.spec.log_format == "JSON"
-        self._extensions = ExtensionHost(
-            _identity(self.spec), self._sandbox, self._log, spawn, self, logs_json=logs_json
-        )
-        return self._extensions
+        as_json = self.spec.log_format == "JSON"
+        host = ExtensionHost(_identity(self.spec), self._sandbox, self._log, self._host.spawn, self, logs_json=as_json)
+        self._extensions = host
+        return host
 
     def _handle_extension_call(self, request: Request, responder: Responder) -> None:
         """What is no call of the Runtime API. The first one shows that a function has internal extensions."""
