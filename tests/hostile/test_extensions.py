@@ -93,7 +93,6 @@ follow(own)
 
 def test_a_mass_of_registrations_ends_at_ten(lambda_client: Any) -> None:
     source = """
-own = register()
 body = '{"events": ["INVOKE"]}'
 statuses = [call("POST", "/2020-01-01/extension/register", body, {"Lambda-Extension-Name": f"n{number}"})[0]
             for number in range(40)]
