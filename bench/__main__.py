@@ -27,6 +27,7 @@ from bench.images.corpus import missing_for_images
 from bench.images.imports import measure_image_imports
 from bench.images.sharing import measure_image_sharing
 from bench.images.starts import measure_image_starts
+from bench.runtimes import measure_runtimes
 from bench.setup import FULL, QUICK, Effort, Setup
 from bench.snapstart import measure_snapstart
 from bench.warm import measure_throughput, measure_warm
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "memory": measure_memory,
     "fairness": measure_fairness,
     "event-crashes": measure_event_crashes,
+    "runtimes": measure_runtimes,
     "control-plane": measure_control_plane,
     "caches": measure_cache_nodes,
     "image-starts": measure_image_starts,

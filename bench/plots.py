@@ -33,6 +33,9 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             case "snapstart":
                 figure = _draw_latency(document["samples"], "Cold start of a function that imports pandas")
                 written += _save(figure, folder / "snapstart")
+            case "runtimes":
+                figure = _draw_latency(document["samples"], "Warm invoke by runtime, one client")
+                written += _save(figure, folder / "runtimes")
             case "control-plane":
                 written += _save(_draw_control_plane(document["samples"]), folder / "control-plane")
             case "image-sharing":
