@@ -120,11 +120,13 @@ def test_a_mount_whose_command_was_killed_goes_away(store: Path, tmp_path: Path)
     target = tmp_path / "shown"
     target.mkdir()
     command = [sys.executable, "-m", "lambdad", "image", "mount", "tree", str(target), "--store", str(store)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        assert str(target) in mounts_below(tmp_path)
-        process.kill()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            assert str(target) in mounts_below(tmp_path)
+        finally:
+            process.kill()
     wait_until(lambda: mounts_below(tmp_path) == [], "the end of the mounts", DEADLINE_S)
     wait_until(lambda: os.listdir(store / "mounts") == [], "the end of their directory", DEADLINE_S)
     assert os.listdir(target) == []
