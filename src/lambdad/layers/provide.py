@@ -56,7 +56,8 @@ class CodeStore:
         self._unzipped_max = unzipped_max
         self._trees: OrderedDict[str, _Tree] = OrderedDict()
         self._size = 0
-        self._making: dict[str, asyncio.Future[_Tree]] = {}
+        self._making: dict[str, asyncio.Future[None]] = {}
+        """Resolved once the tree is among `_trees`, and no earlier: who looks there must find it."""
 
     async def open(self) -> None:
         """Make the directory, remove half-made trees, and take stock of the whole ones."""
@@ -97,18 +98,25 @@ class CodeStore:
         """Wait for the tree to be made; whoever comes first starts it, and nobody's leaving stops it."""
         making = self._making.get(sha)
         if making is None:
-            making = asyncio.get_running_loop().run_in_executor(self._executor, self._make, sha)
-            self._making[sha] = making
-            making.add_done_callback(lambda done: self._made(sha, done))
+            loop = asyncio.get_running_loop()
+            making = self._making[sha] = loop.create_future()
+            loop.run_in_executor(self._executor, self._make, sha).add_done_callback(lambda done: self._made(sha, done))
         await asyncio.shield(making)
 
     def _made(self, sha: str, done: asyncio.Future[_Tree]) -> None:
-        del self._making[sha]
-        if done.cancelled() or done.exception() is not None:
+        making = self._making.pop(sha)
+        if done.cancelled():
+            making.cancel()
+            return
+        error = done.exception()
+        if error is not None:
+            making.set_exception(error)
+            making.exception()  # whoever asked may have left
             return
         tree = done.result()
         self._trees[sha] = tree
         self._size += tree.size
+        making.set_result(None)
 
     def _shrink(self) -> None:
         """Drop trees that nobody holds, least recently used first, until the rest is small enough."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -38,6 +41,27 @@ class PathlessBlobs(DirectoryBlobs):
 
     def path(self, sha: str) -> Path | None:
         return None
+
+
+class LateExecutor(Executor):
+    """Works at once, and says so when it is told to; the first piece of work, the stock-taking, at once."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        result = fn(*args, **kwargs)
+        if self._waiting is None:
+            self._waiting = []
+            future.set_result(result)
+        else:
+            self._waiting.append(lambda: future.set_result(result))
+        return future
+
+    def tell(self) -> None:
+        for tell in self._waiting or ():
+            tell()
 
 
 @asynccontextmanager
@@ -193,3 +217,30 @@ def test_a_tree_in_use_is_never_removed(tmp_path: Path) -> None:
             assert not held.exists()
 
     run(body)
+
+
+def test_who_comes_between_the_making_and_its_news_waits_and_does_not_spin(tmp_path: Path) -> None:
+    """Once a whole worker stood still in that moment. A loop that never yields is ended by nothing but a signal."""
+
+    def still_spinning(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("the event loop stands still")
+
+    async def scenario() -> None:
+        blobs, executor = DirectoryBlobs(tmp_path / "blobs"), LateExecutor()
+        code = put(blobs, "content")
+        store = CodeStore(tmp_path / "trees", blobs, executor)
+        await store.open()
+        loop = asyncio.get_running_loop()
+        first = loop.create_task(store.acquire(code))
+        await asyncio.sleep(0)
+        executor.tell()
+        second = loop.create_task(store.acquire(code))
+        assert await first == await second
+
+    before = signal.signal(signal.SIGALRM, still_spinning)
+    signal.alarm(30)
+    try:
+        run(scenario)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
