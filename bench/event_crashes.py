@@ -97,14 +97,39 @@ class Stream:
         return answer.headers["x-amzn-requestid"] if answer.status == 202 else None
 
 
+class Lives:
+    """A node that is killed and started again. node: the one that runs now."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.data = setup.directory / "crashes"
+        self._configuration = setup.directory / "crashes.toml"
+        self._configuration.write_text(SETTINGS)
+        self.node = self._start()
+
+    def restart(self) -> None:
+        self.node.kill()
+        self.node = self._start()
+
+    def end(self) -> None:
+        """Whatever happened: nothing runs on."""
+        if self.node.process.poll() is None:
+            self.node.kill()
+
+    def _start(self) -> LocalNode:
+        return LocalNode.start(self.data, arguments=["--config", str(self._configuration)])
+
+
 def measure_event_crashes(setup: Setup) -> Measurement:
     """Counts of events by how they ended."""
-    seconds = FULL_S if setup.effort.rounds > 1 else QUICK_S
-    data = setup.directory / "crashes"
-    configuration = setup.directory / "crashes.toml"
-    configuration.write_text(SETTINGS)
-    node = LocalNode.start(data, arguments=["--config", str(configuration)])
-    function = deploy_python(node.client(), SOURCE)
+    lives = Lives(setup)
+    try:
+        return _measure(lives, FULL_S if setup.effort.rounds > 1 else QUICK_S)
+    finally:
+        lives.end()
+
+
+def _measure(lives: Lives, seconds: float) -> Measurement:
+    function = deploy_python(lives.node.client(), SOURCE)
     function.client.put_function_event_invoke_config(
         FunctionName=function.name,
         MaximumRetryAttempts=1,
@@ -114,24 +139,31 @@ def measure_event_crashes(setup: Setup) -> Measurement:
         },
     )
     stream = Stream(function.name, seconds)
-    stream.start(node.port)
+    stream.start(lives.node.port)
+    try:
+        kills = _storm(lives, stream, random.Random(seconds))
+    finally:
+        stream.join()
+    data = lives.data
+    wait_until(lambda: stream.accepted.keys() <= set().union(*_records(data)), "a record of each event", SETTLE_S)
+    good, bad = _records(data)
+    left = lives.node.stop()
+    return Measurement(name="event-crashes", rows=_rows(stream, kills, good, bad, len(left)))
+
+
+def _storm(lives: Lives, stream: Stream, chance: random.Random) -> Counter[str]:
+    """Kill one target after the other until the stream is over. Returns how often each."""
     kills: Counter[str] = Counter()
-    chance = random.Random(seconds)
     while not stream.is_over:
         time.sleep(chance.uniform(*KILL_PAUSE_S))
         target = TARGETS[kills.total() % len(TARGETS)]
         if target == "node":
-            node.kill()
-            node = LocalNode.start(data, arguments=["--config", str(configuration)])
-            stream.port = node.port
+            lives.restart()
+            stream.port = lives.node.port
         else:
-            _kill(node, target)
+            _kill(lives.node, target)
         kills[target] += 1
-    stream.join()
-    wait_until(lambda: stream.accepted.keys() <= set().union(*_records(data)), "a record of each event", SETTLE_S)
-    good, bad = _records(data)
-    left = node.stop()
-    return Measurement(name="event-crashes", rows=_rows(stream, kills, good, bad, len(left)))
+    return kills
 
 
 def _kill(node: LocalNode, role: str) -> None:

@@ -3,61 +3,29 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Sequence
-from pathlib import Path
 
 from bench.figures import Measurement, Row, percentile
 from bench.raw_http import INVOKE, build_request, measure_latency
 from bench.setup import Setup
-from lambdad.testing.deploying import deploy
+from lambdad.testing.examples import BUILDS, deploy_example
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 EVENT = b'{"name": "Ada"}'
+ONE_CPU_MB = 1769
+MANAGED = {"python": ("python3.11", "app.handler"), "node": ("nodejs20.x", "index.handler")}
+"""Examples under runtimes of AWS's: runtime and handler."""
+TOOLS = {"python": "python3", "node": "node", **{language: tool for language, (tool, _) in BUILDS.items()}}
 _WARM_UP = 0.3
-_PROVIDED = ("provided.al2023", "unused")
-
-LANGUAGES: dict[str, tuple[str, tuple[str, str], Sequence[str]]] = {
-    "python": ("python3", ("python3.11", "app.handler"), ()),
-    "node": ("node", ("nodejs20.x", "index.handler"), ()),
-    "rust": (
-        "rustc",
-        _PROVIDED,
-        ("rustc", "-O", "-C", "target-feature=+crt-static", "-o", "bootstrap", "bootstrap.rs"),
-    ),
-    "cpp": ("g++", _PROVIDED, ("g++", "-std=c++17", "-O2", "-static", "-o", "bootstrap", "bootstrap.cpp")),
-    "perl": ("perl", _PROVIDED, ()),
-    "ruby": ("ruby", _PROVIDED, ()),
-    "php": ("php", _PROVIDED, ()),
-    "java": ("javac", _PROVIDED, ("javac", "-d", ".", "Bootstrap.java")),
-    "bash": ("curl", _PROVIDED, ()),
-}
-"""By language: the tool that must be there, runtime and handler, and how the example is built."""
 
 
 def measure_runtimes(setup: Setup) -> Measurement:
     """Milliseconds that one client waits."""
     series: dict[str, list[float]] = {}
-    missing = []
+    missing = [language for language, tool in TOOLS.items() if shutil.which(tool) is None]
     with setup.node("runtimes") as node:
-        client = node.client()
-        for language, (tool, (runtime, handler), build) in LANGUAGES.items():
-            if shutil.which(tool) is None:
-                missing.append(language)
-                continue
+        for language in (name for name in TOOLS if name not in missing):
+            managed = MANAGED.get(language, ())
             directory = setup.directory / language
-            shutil.copytree(EXAMPLES / f"hello-{language}", directory)
-            if build:
-                subprocess.run(build, cwd=directory, check=True, capture_output=True, timeout=300)
-            files = [path for path in directory.iterdir() if path.is_file()]
-            function = deploy(
-                client,
-                {path.name: path.read_bytes() for path in files},
-                modes={path.name: path.stat().st_mode & 0o777 for path in files},
-                runtime=runtime,
-                handler=handler,
-                MemorySize=1769,
-            )
+            function = deploy_example(node.client(), language, directory, *managed, MemorySize=ONE_CPU_MB)
             request = build_request(INVOKE.format(name=function.name), EVENT)
             measure_latency(node.port, request, _WARM_UP)
             series[language] = measure_latency(node.port, request, setup.effort.seconds)

@@ -43,13 +43,12 @@ FunctionPolicy = Callable[[Namespace, str, str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request is from. policies: None may do all in the account. is_proven: whether a signature was right."""
+    """Who a request is from. policies: None may do everything in the account."""
 
     namespace: Namespace
     arn: str
     access_key: str
     policies: tuple[Policy, ...] | None = None
-    is_proven: bool = False
 
     @property
     def account(self) -> str:
@@ -101,7 +100,6 @@ class Gate:
             key.arn,
             key.id,
             tuple(_policy(text) for text in key.policies) if key.policies else None,
-            is_proven=True,
         )
 
     def admit(self, request: Request, audience: Audience) -> Namespace:

@@ -162,18 +162,24 @@ class EnvironmentLog:
     def report(
         self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None, memory_mb: int
     ) -> None:
+        told_init_ms, restore_ms = self._start_times(init_ms)
         self.tell(
             Report(
                 request_id=invocation.request_id,
                 duration_ms=duration_ms,
                 memory_size_mb=self._spec.memory_mb,
                 memory_used_mb=memory_mb,
-                init_ms=init_ms if self._spec.initialization_type == "on-demand" else None,  # nobody waited for it
+                init_ms=told_init_ms,
+                restore_ms=restore_ms,
                 status="success" if fault is None else fault.status,
                 error_type=None if fault is None else fault.error_type,
                 tracing=Tracing(value=invocation.trace_id) if invocation.trace_id else None,
             )
         )
+
+    def _start_times(self, init_ms: float | None) -> tuple[float | None, float | None]:
+        """What REPORT tells of the start: its init phase, its restore."""
+        return (init_ms if self._spec.initialization_type == "on-demand" else None), None  # else nobody waited for it
 
     def output(self, data: bytes) -> None:
         now_ms = self._now_ms()

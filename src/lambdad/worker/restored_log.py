@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from lambdad.model.invocation import Invocation
-from lambdad.telemetry.function_log import Report, RestoreReport, RestoreRuntimeDone, RestoreStart, Tracing
-from lambdad.worker.faults import Fault
+from lambdad.telemetry.function_log import RestoreReport, RestoreRuntimeDone, RestoreStart
 from lambdad.worker.function_log import EnvironmentLog
 
 
@@ -28,18 +26,5 @@ class RestoredLog(EnvironmentLog):
         self.init_runtime_done(phase, status, error_type)
         self.tell(RestoreReport(duration_ms=duration_ms, status=status, error_type=error_type or None))
 
-    def report(
-        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None, memory_mb: int
-    ) -> None:
-        self.tell(
-            Report(
-                request_id=invocation.request_id,
-                duration_ms=duration_ms,
-                memory_size_mb=self._spec.memory_mb,
-                memory_used_mb=memory_mb,
-                restore_ms=init_ms,
-                status="success" if fault is None else fault.status,
-                error_type=None if fault is None else fault.error_type,
-                tracing=Tracing(value=invocation.trace_id) if invocation.trace_id else None,
-            )
-        )
+    def _start_times(self, init_ms: float | None) -> tuple[float | None, float | None]:
+        return None, init_ms
