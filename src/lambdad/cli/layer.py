@@ -43,7 +43,8 @@ from lambdad.pack.manifest import (
 )
 from lambdad.pack.recipe import Recipe, parse_recipe, parse_size
 from lambdad.pack.resolver import Resolver
-from lambdad.pack.smoke import ChrootRunner
+from lambdad.pack.sandboxed import choose_runner
+from lambdad.pack.smoke import SmokeRunner
 from lambdad.pack.target import LIBRARY_PATH, arch_named
 
 app = typer.Typer(no_args_is_help=True, help="Build layers from packages and files; check, explain and publish them.")
@@ -96,10 +97,17 @@ def _builder(recipe_path: Path, arch: str, base: str, cache: Cache, console: Con
     with status_line(console) as progress:
         directory = recipe_path.resolve().parent
         found = find_base(base or recipe.base, directory, arch_named(arch), cache, progress)
-        yield Builder(recipe, directory, found, cache, ChrootRunner(), progress)
+        yield Builder(recipe, directory, found, cache, _runner(console), progress)
 
 
 _building = contextmanager(_builder)
+
+
+def _runner(console: Console) -> SmokeRunner:
+    runner, lacks = choose_runner()
+    if lacks:
+        console.print(f"note: {lacks}", highlight=False)
+    return runner
 
 
 @app.command()
@@ -247,7 +255,7 @@ def verify(
         if not tests:
             raise PackError("the recipe has no tests: give one with --test")
         found = _base_for(one, base, manifest.arch, cache, console)
-        runner = ChrootRunner()
+        runner = _runner(console)
         failed = False
         for name, command in tests:
             result = runner.run(found.rootfs, (one.tree,), command, environment_of(manifest))
@@ -261,7 +269,7 @@ def verify(
             raise typer.Exit(1)
 
 
-def _report_leaks(runner: ChrootRunner, base: Base, one: _Opened, command: str, manifest: Manifest) -> None:
+def _report_leaks(runner: SmokeRunner, base: Base, one: _Opened, command: str, manifest: Manifest) -> None:
     try:
         traced = runner.trace(base.rootfs, (one.tree,), command, environment_of(manifest))
     except PackError as error:

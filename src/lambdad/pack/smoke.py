@@ -1,8 +1,9 @@
-"""Running a layer's tests where it will run: the contract, and one runner made of plain namespaces.
+"""Running a layer's tests where it will run: the contract, and a runner made of plain namespaces.
 
-`SmokeRunner` is what `build` and `verify` need. `ChrootRunner` satisfies it with util-linux alone: the base read-only
-at /, the layer read-only at /opt, /tmp empty, no network but a loopback, no capabilities, Lambda's user and
-environment and nothing else. Mounts live in the test's own namespace and go with it.
+`SmokeRunner` is what `build` and `verify` need; `sandboxed` has the one that is lambdad's own sandbox, for root.
+`ChrootRunner` is for everybody else and satisfies it with util-linux alone: the base read-only at /, the layer
+read-only at /opt, /tmp empty, no network but a loopback, no capabilities, Lambda's user and environment and nothing
+else. Mounts live in the test's own namespace and go with it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TEST_TIMEOUT_S = 300.0
 class SmokeResult:
     """How a test ended. status: exit status, negative for a signal; output: stdout and stderr, the last 64 KiB.
 
-    trace: what strace wrote, None if it was not traced.
+    trace: what strace wrote from when the test was in its root, None if it was not traced.
     """
 
     status: int
@@ -49,6 +50,19 @@ class SmokeRunner(Protocol):
     def trace(self, base: Path, layers: tuple[Path, ...], command: str, environment: Mapping[str, str]) -> SmokeResult:
         """As `run`, and record which files are opened. Raises PackError if the host cannot trace."""
         ...
+
+
+def strace_command(log: Path, *more_calls: str) -> tuple[str, ...]:
+    """strace of every call that names a file, and of `more_calls`, in a process and its children, into `log`."""
+    calls = ",".join(("%file", *more_calls))
+    return ("strace", "-f", "-s", "4096", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log))
+
+
+def after_chroot(trace: str) -> str:
+    """The part of a trace that comes after the change of root; all of it if there was none."""
+    lines = trace.splitlines(keepends=True)
+    entered = next((number for number, line in enumerate(lines) if " chroot(" in line), -1)
+    return "".join(lines[entered + 1 :])
 
 
 _SCRIPT = """
@@ -91,21 +105,8 @@ class ChrootRunner:
             raise PackError("strace is not installed: install the Debian package strace to look for leaks")
         with tempfile.TemporaryDirectory(prefix="lambdad-trace-") as directory:
             log = Path(directory) / "trace"
-            tracer = (
-                "strace",
-                "-f",
-                "-qq",
-                "-s",
-                "4096",
-                "-e",
-                "trace=%file,chroot",
-                "-e",
-                "signal=none",
-                "-o",
-                str(log),
-            )
-            done = self._run(tracer, base, layers, command, environment)
-            return SmokeResult(done.status, done.output, log.read_text(errors="surrogateescape"))
+            done = self._run(strace_command(log, "chroot"), base, layers, command, environment)
+            return SmokeResult(done.status, done.output, after_chroot(log.read_text(errors="surrogateescape")))
 
     def _run(
         self,

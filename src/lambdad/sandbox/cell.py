@@ -96,6 +96,11 @@ class Cell:
         """What berths are made below: its process 1 and its user namespace, as descriptors that stay ours."""
         return [self._init_pidfd, self._users]
 
+    @property
+    def runtime_pid(self) -> int:
+        """The runtime process as this host numbers it; 0 if it is gone."""
+        return 0 if self._runtime_pidfd < 0 or self.exited.done() else process.pid_of(self._runtime_pidfd)
+
     def tell(self, orders: bytes, fds: Sequence[int]) -> None:
         """To a runtime process that was captured. Raises OSError."""
         self._launch.send(orders, fds)
@@ -181,7 +186,7 @@ class Cell:
         """What it used, as far as this host counts."""
         counters = self.group.counters()
         peak, current, cpu = counters.memory_peak, counters.memory_current, counters.cpu
-        pid = 0 if self._runtime_pidfd < 0 or self.exited.done() else process.pid_of(self._runtime_pidfd)
+        pid = self.runtime_pid
         if pid and not self.group.controls(cgroup.MEMORY):
             peak, current = process.memory_of(pid)
         if pid and not self.group.controls(cgroup.ACCOUNT):

@@ -41,6 +41,11 @@ class NativeSandbox:
         self._is_destroyed = False
         self._last = Usage(0, 0, 0, 0)
 
+    @property
+    def pid(self) -> int:
+        """The runtime process as this host numbers it; 0 if it is gone."""
+        return self._cell.runtime_pid
+
     def freeze(self) -> None:
         self._cell.freeze()
 
