@@ -30,6 +30,7 @@ from lambdad.model.environment import Code, SnapshotFailure
 from lambdad.model.errors import ApiError
 from lambdad.model.function import FunctionVersion, environment_spec
 from lambdad.neighbours.service import Neighbours
+from lambdad.model.limits import MEGABYTE
 from lambdad.node.chunk_tiers import store_of
 from lambdad.node.config import Config
 from lambdad.node.events import DELIVERY_THREADS, make_events
@@ -195,7 +196,8 @@ class _Node:
             images=ChildImageBuilder(paths, store_of(config), config.docker_config),
             s3=S3Packages(_s3_settings(config), executor),
             spawn=tasks.spawn,
-            quotas=Quotas(concurrency=config.concurrency, unreserved_concurrency_min=config.unreserved_concurrency_min),
+            quotas=_quotas(config),
+            patience_s=config.change_wait,
             provisioner=self._placement,
         )
         self._events = make_events(
@@ -332,6 +334,14 @@ def _limits(config: Config) -> Limits:
         scale_up=config.scale_up,
         patience=config.throttle_wait,
     )
+def _quotas(config: Config) -> Quotas:
+    return Quotas(
+        concurrency=config.concurrency,
+        unreserved_concurrency_min=config.unreserved_concurrency_min,
+        code_storage=config.code_storage * MEGABYTE,
+    )
+
+
 
 
 def _s3_settings(config: Config) -> S3Settings:

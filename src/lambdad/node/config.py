@@ -37,6 +37,8 @@ class Config:
 
     region, account: for callers whose credentials name none.
     s3_endpoint, s3_region: where S3Bucket and S3Key are fetched from; AWS itself if empty.
+    code_storage: of all packages of an account in a region. change_wait: how long a change of a function waits for the
+    one before it, and its answer for the change itself, before AWS's 409.
     concurrency: concurrent executions of an account in a region; unreserved_concurrency_min: of which so many cannot
     be reserved. request_rate: synchronous requests a second for each unit of concurrency; scale_up: new sandboxes of
     one function in 10 seconds; 0 for no such limits. throttle_wait: how long a request waits for room before its 429.
@@ -69,6 +71,8 @@ class Config:
     s3_region: str = ""
     s3_access_key: str = ""
     s3_secret_key: str = ""
+    code_storage: int = 307_200
+    change_wait: float = 10.0
     concurrency: int = 1000
     unreserved_concurrency_min: int = 100
     request_rate: int = 10
@@ -109,6 +113,8 @@ class Config:
             raise ConfigError("unreserved_concurrency_min, request_rate, scale_up, throttle_wait must not be negative")
         if len(self.account) != 12 or not self.account.isdigit():
             raise ConfigError(f"account must be 12 digits, not {self.account!r}")
+        if self.code_storage < 1 or self.change_wait < 0:
+            raise ConfigError("code_storage must be at least 1, and change_wait not negative")
         if self.prepared < 0:
             raise ConfigError(f"prepared must not be negative, not {self.prepared}")
         if self.event_concurrency < 1:

@@ -32,6 +32,7 @@ def test_a_configuration_survives_its_way_to_a_process(tmp_path: Path) -> None:
         ({"concurrency": 0}, "at least 1"),
         ({"account": "12"}, "12 digits"),
         ({"prepared": -1}, "not be negative"),
+        ({"code_storage": 0}, "code_storage must be at least 1"),
         ({"egress": "all"}, "none, internet or host"),
         ({"auth": "none"}, "auto or required"),
     ],
