@@ -30,14 +30,13 @@ from lambdad.store.event_queue import Death, LeaseKey, Message, Retry, Selection
 from lambdad.store.event_queue_memory import MemoryEvents
 from lambdad.testing.event_doubles import (
     FakeFunctions,
-    FakeTarget,
     RecordingObserver,
     VirtualClock,
     failed,
     sqlite_events,
     succeeded,
 )
-from lambdad.testing.specs import HERE, make_spec
+from lambdad.testing.specs import HERE, make_spec, make_target
 
 SCOPES = ("a", "b")
 
@@ -161,7 +160,7 @@ class World(RuleBasedStateMachine):
         self.functions = FakeFunctions()
         self.observer = RecordingObserver()
         for name in self.FUNCTIONS:
-            self.functions.targets[name] = FakeTarget(spec=make_spec(function_name=name))
+            self.functions.targets[name] = make_target(spec=make_spec(function_name=name))
         self.count = self.acked = 0
         self.finals: dict[str, str] = {}
         self.boot()
@@ -252,7 +251,7 @@ class World(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(FUNCTIONS), reserved=st.sampled_from([None, 0]))
     def reserve(self, name: str, reserved: int | None) -> None:
-        self.functions.targets[name].reserved_concurrency = reserved
+        self.functions.change(name, reserved_concurrency=reserved)
 
     @invariant()
     def nothing_is_lost_and_no_limit_is_passed(self) -> None:
@@ -265,8 +264,8 @@ class World(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever happened, everything ends once the functions answer."""
-        for target in self.functions.targets.values():
-            target.reserved_concurrency = None
+        for name in self.FUNCTIONS:
+            self.functions.change(name, reserved_concurrency=None)
         for _ in range(10_000):
             self.dispatch()
             for ticket in list(self.functions.tickets):

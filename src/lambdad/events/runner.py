@@ -46,33 +46,13 @@ from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.lineage import PASSES_MAX, passes
 from lambdad.model.settings import InvokeConfig
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
 from lambdad.store.event_queue import Death, Message, Retry
 
 UNRESOLVED_S = 0.0
 """How long an attempt takes that finds no function."""
 FUNCTION_DELETED = "FunctionDeleted"
-
-
-class Target(Protocol):
-    """What a name and a qualifier stand for."""
-
-    @property
-    def spec(self) -> EnvironmentSpec: ...
-    @property
-    def executed_version(self) -> str: ...
-    @property
-    def invoked_arn(self) -> str: ...
-    @property
-    def qualifier(self) -> str | None: ...
-    @property
-    def reserved_concurrency(self) -> int | None: ...
-    @property
-    def dead_letter_arn(self) -> str: ...
-    @property
-    def setting_key(self) -> str: ...
-    @property
-    def recursion_allowed(self) -> bool: ...
 
 
 class Resolver(Protocol):

@@ -19,22 +19,13 @@ from lambdad.events.policy import MAXIMUM_AGE_S
 from lambdad.events.schedule import Limits
 from lambdad.events.verdict import Handler
 from lambdad.model.clock import Clock
-from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, service_error, throttled
 from lambdad.model.invocation import Invocation
+from lambdad.model.target import Target
 from lambdad.store.event_queue import LANES, Entry, EventQueue, EventTable, Lane, Message, Selection, Usage
 from lambdad.telemetry.log import Logger
 
 SWEEP_S = 30.0
-
-
-class Target(Protocol):
-    """What was resolved when the event came."""
-
-    @property
-    def spec(self) -> EnvironmentSpec: ...
-    @property
-    def qualifier(self) -> str | None: ...
 
 
 class Observer(Protocol):

@@ -15,15 +15,15 @@ from typing import Protocol
 
 import orjson
 
-from lambdad.frontend.interface import ErrorWriter, Observer, Resolver, Runner, Target
+from lambdad.frontend.desk import Desk
 from lambdad.frontend.trace import new_trace_id
 from lambdad.frontend.url_stream import UrlStream
 from lambdad.model.arn import Namespace
-from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError, too_large
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_SYNC_MAX
 from lambdad.model.settings import FunctionUrl
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
 from lambdad.wire.cors import add_cors_headers, answer_preflight, is_preflight
 from lambdad.wire.function_url import (
@@ -44,8 +44,8 @@ HOST_MARK = ".lambda-url."
 _HTTP_PORT = 80
 
 
-class UrlResolver(Resolver, Protocol):
-    """Names to what runs, and ids of URLs to names."""
+class UrlDirectory(Protocol):
+    """Ids of URLs to names."""
 
     def url(self, identity: str) -> tuple[Namespace, str, str | None, FunctionUrl] | None:
         """Namespace, function name, alias (None for the function itself) and configuration."""
@@ -78,21 +78,9 @@ class _Call:
 class FunctionUrlFrontend:
     """Answers requests for function URLs."""
 
-    def __init__(
-        self,
-        resolver: UrlResolver,
-        runner: Runner,
-        observer: Observer,
-        write_error: ErrorWriter,
-        clock: Clock,
-        *,
-        doorkeeper: Doorkeeper,
-    ) -> None:
-        self._resolver = resolver
-        self._runner = runner
-        self._observer = observer
-        self._write_error = write_error
-        self._clock = clock
+    def __init__(self, desk: Desk, urls: UrlDirectory, doorkeeper: Doorkeeper) -> None:
+        self._desk = desk
+        self._urls = urls
         self._doorkeeper = doorkeeper
 
     def serve_host(self, request: Request, request_id: str, responder: Responder) -> None:
@@ -102,14 +90,14 @@ class FunctionUrlFrontend:
     def serve_path(self, request: Request, request_id: str, responder: Responder) -> None:
         """A request whose path begins with PATH_PREFIX: the function sees it as it would under its host name."""
         identity, slash, rest = request.path.removeprefix(PATH_PREFIX).partition("/")
-        found = self._resolver.url(identity)
+        found = self._urls.url(identity)
         region = "" if found is None else found[0].region
         headers = {**request.headers, "host": f"{identity}{HOST_MARK}{region}.localhost"}
         seen = replace(request, path=slash + rest, headers=headers)
         self._serve(seen, request, identity, request_id, responder)
 
     def _serve(self, request: Request, signed: Request, identity: str, request_id: str, responder: Responder) -> None:
-        found = self._resolver.url(identity)
+        found = self._urls.url(identity)
         if found is None:
             responder.send(unknown_url(request_id))
             return
@@ -117,7 +105,7 @@ class FunctionUrlFrontend:
         if url.cors is not None and is_preflight(request):
             responder.send(answer_preflight(url.cors, request))
             return
-        trace_id = request.headers.get("x-amzn-trace-id") or new_trace_id(self._clock.time())
+        trace_id = request.headers.get("x-amzn-trace-id") or new_trace_id(self._desk.clock.time())
         call = _Call(request, signed, request_id, trace_id, namespace, function, url)
         try:
             self._invoke(call, alias, responder)
@@ -127,7 +115,7 @@ class FunctionUrlFrontend:
     def _invoke(self, call: _Call, alias: str | None, responder: Responder) -> None:
         caller = self._doorkeeper.admit(call.signed, call.namespace, call.function, alias, call.url.auth_type)
         target = self._resolve(call, alias)
-        event = build_event(call.request, _context(call, caller), now=self._clock.time())
+        event = build_event(call.request, _context(call, caller), now=self._desk.clock.time())
         if call.url.invoke_mode == "RESPONSE_STREAM":
             self._run_streaming(call, target, event, responder)
         else:
@@ -143,12 +131,12 @@ class FunctionUrlFrontend:
             else:
                 response = build_response(outcome.payload, call.request_id)
             responder.send(_complete(call, response))
-            self._observe(ticket, outcome)
+            self._desk.observe(ticket, outcome)
 
         invocation = Invocation(
             request_id=call.request_id, payload=event, invoked_arn=target.invoked_arn, trace_id=call.trace_id
         )
-        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done))
+        self._desk.run(target, invocation, done)
 
     def _run_streaming(self, call: _Call, target: Target, event: bytes, responder: Responder) -> None:
         stream = UrlStream(call.request_id, responder, lambda response: _complete(call, response))
@@ -156,9 +144,9 @@ class FunctionUrlFrontend:
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
             if isinstance(outcome, InvocationResult):
                 stream.complete(outcome)
-                self._observe(ticket, outcome)
+                self._desk.observe(ticket, outcome)
             elif stream.is_open:
-                self._observer.rejected(call.namespace, call.function, outcome)
+                self._desk.observer.rejected(call.namespace, call.function, outcome)
                 stream.break_off()
             else:
                 self._reject(call, outcome, responder)
@@ -170,24 +158,21 @@ class FunctionUrlFrontend:
             trace_id=call.trace_id,
             streaming=True,
         )
-        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done, stream))
+        self._desk.run(target, invocation, done, stream)
 
     def _resolve(self, call: _Call, alias: str | None) -> Target:
         if call.request.overflow or len(call.request.body) > PAYLOAD_SYNC_MAX:
             raise too_large(f"Request must be smaller than {PAYLOAD_SYNC_MAX} bytes for the InvokeFunction operation")
         try:
-            return self._resolver.resolve(call.namespace, call.function, alias, random.random())  # noqa: S311
+            return self._desk.resolver.resolve(call.namespace, call.function, alias, random.random())  # noqa: S311
         except ApiError as error:
             if error.status == 404:  # the alias is gone: AWS does not tell strangers what exists
                 raise forbidden() from None
             raise
 
-    def _observe(self, ticket: Ticket, result: InvocationResult) -> None:
-        self._observer.invoked(ticket.spec, result, ticket.finish(result, self._clock.monotonic()))
-
     def _reject(self, call: _Call, error: ApiError, responder: Responder) -> None:
-        self._observer.rejected(call.namespace, call.function, error)
-        response = self._write_error(error, call.request_id)
+        self._desk.observer.rejected(call.namespace, call.function, error)
+        response = self._desk.write_error(error, call.request_id)
         if error.status == 403:
             response.body = orjson.dumps({"Message": error.message})  # the one error without a `Type`
         responder.send(_complete(call, response))

@@ -9,23 +9,9 @@ from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
 from lambdad.wire.http import Response
-
-
-class Target(Protocol):
-    """What a name and a qualifier stand for."""
-
-    @property
-    def spec(self) -> EnvironmentSpec: ...
-    @property
-    def executed_version(self) -> str: ...
-    @property
-    def invoked_arn(self) -> str: ...
-    @property
-    def qualifier(self) -> str | None: ...
-    @property
-    def recursion_allowed(self) -> bool: ...
 
 
 class Resolver(Protocol):

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 
 import orjson
 
-from lambdad.frontend.interface import Acceptor, ErrorWriter, Observer, Resolver, Runner, Target
-from lambdad.frontend.opening import Call, identify_call, open_dispatch, read_invocation
+from lambdad.frontend.desk import Desk
+from lambdad.frontend.interface import Acceptor
+from lambdad.frontend.opening import Call, Opening, identify_call, read_invocation
 from lambdad.model.arn import Namespace
-from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_ASYNC_MAX, PAYLOAD_SYNC_MAX
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
 from lambdad.wire.http import Request, Response
 from lambdad.wire.server import Responder
@@ -28,57 +29,39 @@ _REMAPPED = ("x-amzn-Remapped-Content-Length", "0")
 
 
 class InvokeFrontend:
-    """Answers Invoke."""
+    """Answers Invoke. acceptor: takes events for later; None on a node without a queue."""
 
-    def __init__(
-        self,
-        resolver: Resolver,
-        runner: Runner,
-        observer: Observer,
-        write_error: ErrorWriter,
-        clock: Clock,
-        acceptor: Acceptor | None = None,
-    ) -> None:
-        self._resolver = resolver
-        self._runner = runner
-        self._observer = observer
-        self._write_error = write_error
-        self._clock = clock
+    def __init__(self, desk: Desk, acceptor: Acceptor | None = None) -> None:
+        self._desk = desk
         self._acceptor = acceptor
 
     def invoke(self, request: Request, namespace: Namespace, label: str, request_id: str, responder: Responder) -> None:
         """Answer one request. label: the function name as it stands in the path, percent-encoded."""
         call = identify_call(request, namespace, label, request_id)
-        try:
-            self._dispatch(request, call, responder)
-        except ApiError as error:
-            self._reject(call, error, responder)
+        self._desk.take(call, request, responder, _TYPES, self._go_on)
 
-    def _dispatch(self, request: Request, call: Call, responder: Responder) -> None:
-        opening = open_dispatch(self._resolver, request, call, _TYPES)
-        if isinstance(opening, Response):
-            responder.send(opening)
-            return
+    def _go_on(self, request: Request, call: Call, opening: Opening, responder: Responder) -> None:
         is_event = opening.kind == "Event"
         payload_max = PAYLOAD_ASYNC_MAX if is_event else PAYLOAD_SYNC_MAX
-        invocation = read_invocation(
-            request, call, opening, payload_max=payload_max, now=self._clock.time(), streaming=False
-        )
+        now = self._desk.clock.time()
+        invocation = read_invocation(request, call, opening, payload_max=payload_max, now=now, streaming=False)
         if is_event:
             self._accept(opening.target, invocation, call, responder)
         else:
             self._run(opening.target, invocation, call, responder)
 
     def _run(self, target: Target, invocation: Invocation, call: Call, responder: Responder) -> None:
+        desk = self._desk
+
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
             if isinstance(outcome, ApiError):
-                self._reject(call, outcome, responder)
+                desk.refuse(call, outcome, responder)
                 return
-            timings = ticket.finish(outcome, self._clock.monotonic())
-            responder.send(_response(target, invocation, outcome, timings))
-            self._observer.invoked(ticket.spec, outcome, timings)
+            timings = ticket.finish(outcome, desk.clock.monotonic())
+            responder.send(_response(target, invocation, outcome, timings))  # first: a caller waits for it
+            desk.observer.invoked(ticket.spec, outcome, timings)
 
-        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done))
+        desk.run(target, invocation, done)
 
     def _accept(self, target: Target, invocation: Invocation, call: Call, responder: Responder) -> None:
         if self._acceptor is None:
@@ -91,13 +74,9 @@ class InvokeFrontend:
                 headers = [_JSON, ("x-amzn-RequestId", call.request_id), _REMAPPED]
                 responder.send(Response(202, [*headers, ("X-Amzn-Trace-Id", invocation.trace_id)]))
             else:
-                responder.send(self._write_error(error, call.request_id))
+                responder.send(self._desk.write_error(error, call.request_id))
 
         self._acceptor.accept(target, invocation, done)
-
-    def _reject(self, call: Call, error: ApiError, responder: Responder) -> None:
-        self._observer.rejected(call.namespace, call.name, error)
-        responder.send(self._write_error(error, call.request_id))
 
 
 def _response(

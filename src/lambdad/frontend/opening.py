@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from lambdad.frontend.interface import Resolver, Target
+from lambdad.frontend.interface import Resolver
 from lambdad.frontend.trace import new_trace_id
 from lambdad.model.arn import Namespace, function_arn
 from lambdad.model.errors import (
@@ -26,6 +26,7 @@ from lambdad.model.errors import (
 from lambdad.model.invocation import Invocation
 from lambdad.model.limits import CLIENT_CONTEXT_MAX
 from lambdad.model.lineage import PASSES_MAX, pass_through
+from lambdad.model.target import Target
 from lambdad.wire.http import Request, Response
 
 

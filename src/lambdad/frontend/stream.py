@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import orjson
 
-from lambdad.frontend.interface import ErrorWriter, Observer, Resolver, Runner, Target
-from lambdad.frontend.opening import Call, identify_call, open_dispatch, read_invocation
+from lambdad.frontend.desk import Desk
+from lambdad.frontend.opening import Call, Opening, identify_call, read_invocation
 from lambdad.frontend.streamed_body import StreamedBody
 from lambdad.model.arn import Namespace
-from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_SYNC_MAX
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
 from lambdad.wire.eventstream import encode_exception, encode_invoke_complete, encode_payload_chunks
 from lambdad.wire.http import Request, Response
@@ -30,48 +30,32 @@ _EVENT_STREAM = ("Content-Type", "application/vnd.amazon.eventstream")
 class StreamFrontend:
     """Answers InvokeWithResponseStream."""
 
-    def __init__(
-        self, resolver: Resolver, runner: Runner, observer: Observer, write_error: ErrorWriter, clock: Clock
-    ) -> None:
-        self._resolver = resolver
-        self._runner = runner
-        self._observer = observer
-        self._write_error = write_error
-        self._clock = clock
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     def invoke(self, request: Request, namespace: Namespace, label: str, request_id: str, responder: Responder) -> None:
         """Answer one request. label: the function name as it stands in the path, percent-encoded."""
         call = identify_call(request, namespace, label, request_id)
-        try:
-            self._dispatch(request, call, responder)
-        except ApiError as error:
-            self._reject(call, error, responder)
+        self._desk.take(call, request, responder, _TYPES, self._go_on)
 
-    def _dispatch(self, request: Request, call: Call, responder: Responder) -> None:
-        opening = open_dispatch(self._resolver, request, call, _TYPES)
-        if isinstance(opening, Response):
-            responder.send(opening)
-            return
-        target, now = opening.target, self._clock.time()
-        invocation = read_invocation(request, call, opening, payload_max=PAYLOAD_SYNC_MAX, now=now, streaming=True)
+    def _go_on(self, request: Request, call: Call, opening: Opening, responder: Responder) -> None:
+        desk, target = self._desk, opening.target
+        invocation = read_invocation(
+            request, call, opening, payload_max=PAYLOAD_SYNC_MAX, now=desk.clock.time(), streaming=True
+        )
         stream = _EventStream(target, invocation, responder)
 
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
-            if isinstance(outcome, ApiError):
-                if stream.is_open:
-                    self._observer.rejected(call.namespace, call.name, outcome)
-                    stream.break_off(outcome)
-                else:
-                    self._reject(call, outcome, responder)
-                return
-            stream.complete(outcome)
-            self._observer.invoked(ticket.spec, outcome, ticket.finish(outcome, self._clock.monotonic()))
+            if isinstance(outcome, InvocationResult):
+                stream.complete(outcome)
+                desk.observe(ticket, outcome)
+            elif stream.is_open:
+                desk.observer.rejected(call.namespace, call.name, outcome)
+                stream.break_off(outcome)
+            else:
+                desk.refuse(call, outcome, responder)
 
-        self._runner.submit(Ticket(target, invocation, self._clock.monotonic(), done, stream))
-
-    def _reject(self, call: Call, error: ApiError, responder: Responder) -> None:
-        self._observer.rejected(call.namespace, call.name, error)
-        responder.send(self._write_error(error, call.request_id))
+        desk.run(target, invocation, done, stream)
 
 
 class _EventStream:

@@ -18,6 +18,7 @@ from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
 from lambdad.control.sweep import Sweep
 from lambdad.events.service import EventService
+from lambdad.frontend.desk import Desk
 from lambdad.frontend.function_url import FunctionUrlFrontend
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.frontend.invoke_async import invoke_async
@@ -29,8 +30,8 @@ from lambdad.model.clock import Clock, SystemClock
 from lambdad.model.environment import Code, SnapshotFailure
 from lambdad.model.errors import ApiError
 from lambdad.model.function import FunctionVersion, environment_spec
-from lambdad.neighbours.service import Neighbours
 from lambdad.model.limits import MEGABYTE
+from lambdad.neighbours.service import Neighbours
 from lambdad.node.chunk_tiers import store_of
 from lambdad.node.config import Config
 from lambdad.node.events import DELIVERY_THREADS, make_events
@@ -204,9 +205,15 @@ class _Node:
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
         )
         gate = make_gate(config, paths, self._catalogue, self._clock)
-        shared = (self._catalogue, self._placement, observer, serialize_error, self._clock)
-        frontend = InvokeFrontend(*shared, acceptor=self._events)
-        streams, urls = StreamFrontend(*shared), FunctionUrlFrontend(*shared, doorkeeper=GateOfUrls(gate))
+        desk = Desk(
+            resolver=self._catalogue,
+            runner=self._placement,
+            observer=observer,
+            write_error=serialize_error,
+            clock=self._clock,
+        )
+        frontend, streams = InvokeFrontend(desk, self._events), StreamFrontend(desk)
+        urls = FunctionUrlFrontend(desk, self._catalogue, GateOfUrls(gate))
         pages = self._pages(
             paths, MetricsPage(metrics, self._observe_environments), CodePage(blobs, locations, self._clock)
         )
@@ -327,13 +334,6 @@ def _log_groups(paths: Paths) -> LogGroups:
     return LogGroups(LogStore(paths.logs), LogStore(paths.client_logs, CLIENT_LIMITS), paths.log_groups)
 
 
-def _limits(config: Config) -> Limits:
-    return Limits(
-        concurrency=config.concurrency,
-        request_rate=config.request_rate,
-        scale_up=config.scale_up,
-        patience=config.throttle_wait,
-    )
 def _quotas(config: Config) -> Quotas:
     return Quotas(
         concurrency=config.concurrency,
@@ -342,6 +342,13 @@ def _quotas(config: Config) -> Quotas:
     )
 
 
+def _limits(config: Config) -> Limits:
+    return Limits(
+        concurrency=config.concurrency,
+        request_rate=config.request_rate,
+        scale_up=config.scale_up,
+        patience=config.throttle_wait,
+    )
 
 
 def _s3_settings(config: Config) -> S3Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import Clock
@@ -11,6 +11,7 @@ from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.settings import Provisioning
+from lambdad.model.target import Target
 from lambdad.placement.counting import Charge, Limits
 from lambdad.placement.pool import Assign, Effect, Reject, Start, Stop
 from lambdad.placement.provisioned import INIT_FAILED, INITIALIZATION_TYPE, Plan
@@ -22,15 +23,6 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine in a task that somebody awaits."""
 CallLater = Callable[[float, Callable[[], None]], object]
 """Calls back in so many seconds; `asyncio.AbstractEventLoop.call_later` is one."""
-
-
-class Target(Protocol):
-    """What a request is for. qualifier: as the caller named it."""
-
-    @property
-    def spec(self) -> EnvironmentSpec: ...
-    @property
-    def qualifier(self) -> str | None: ...
 
 
 class Ticket:

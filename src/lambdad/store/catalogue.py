@@ -26,6 +26,7 @@ from lambdad.model.errors import (
 )
 from lambdad.model.function import IN_PROGRESS, PENDING, Alias, Function, FunctionVersion, environment_spec
 from lambdad.model.settings import FunctionUrl, ProvisionedConcurrency
+from lambdad.model.target import Target
 from lambdad.store.changes import (
     AliasChanged,
     AliasRemoved,
@@ -41,30 +42,6 @@ from lambdad.store.metadata import Store, Transaction
 from lambdad.store.settings import PROVISIONED, URL, Kind
 
 Record = TypeVar("Record")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What one invoke runs.
-
-    spec: the same object until code or configuration changes. invoked_arn: as the caller named it, with the
-    qualifier. qualifier: the version or alias that the caller named, None if none; settings hang on `setting_key`.
-    reserved_concurrency: of the whole function; None when unset. dead_letter_arn: empty when unset.
-    """
-
-    spec: EnvironmentSpec
-    executed_version: str
-    invoked_arn: str
-    qualifier: str | None
-    reserved_concurrency: int | None
-    dead_letter_arn: str = ""
-    tenant_isolation: bool = False
-    recursion_allowed: bool = False
-    durable: bool = False
-
-    @property
-    def setting_key(self) -> str:
-        return self.qualifier or LATEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.resources import files
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, function_not_found
 from lambdad.model.invocation import InvocationResult
 from lambdad.model.settings import InvokeConfig
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
 from lambdad.store.database import migrate
 from lambdad.store.event_queue import EventTable, Lane, Usage
 from lambdad.store.event_queue_memory import MemoryEvents
 from lambdad.store.event_queue_sqlite import SqliteEvents
-from lambdad.testing.specs import make_spec
+from lambdad.testing.specs import make_target
 
 Answer = TypeVar("Answer")
 
@@ -61,23 +62,6 @@ def sqlite_events() -> SqliteEvents:
     return SqliteEvents(connection)
 
 
-@dataclass(slots=True)
-class FakeTarget:
-    """What a name stands for; change it to change the function."""
-
-    spec: EnvironmentSpec = field(default_factory=make_spec)
-    executed_version: str = "$LATEST"
-    invoked_arn: str = "arn:f"
-    qualifier: str | None = None
-    reserved_concurrency: int | None = None
-    dead_letter_arn: str = ""
-    recursion_allowed: bool = False
-
-    @property
-    def setting_key(self) -> str:
-        return self.qualifier or "$LATEST"
-
-
 class FakeFunctions:
     """Functions by name, how their events are configured, and a placement that answers when told.
 
@@ -85,16 +69,20 @@ class FakeFunctions:
     """
 
     def __init__(self) -> None:
-        self.targets: dict[str, FakeTarget] = {"f": FakeTarget()}
+        self.targets: dict[str, Target] = {"f": make_target()}
         self.configs: dict[str, InvokeConfig] = {}
         self.outcomes: list[InvocationResult | ApiError] = []
         self.tickets: list[Ticket] = []
 
-    def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> FakeTarget:
+    def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
         name = name.rpartition(":function:")[2].partition(":")[0]
         if name not in self.targets:
             raise function_not_found(f"arn:{name}")
         return self.targets[name]
+
+    def change(self, name: str, **members: Any) -> None:
+        """Change what a function is. members: of `Target`."""
+        self.targets[name] = replace(self.targets[name], **members)
 
     def settings(self, namespace: Namespace, name: str, qualifier: str) -> InvokeConfig | None:
         return self.configs.get(f"{name}:{qualifier}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
+from lambdad.model.target import Target
 
 HERE = Namespace("000000000000", "us-east-1")
 
@@ -29,3 +30,9 @@ _ORDINARY = EnvironmentSpec(
 def make_spec(**members: Any) -> EnvironmentSpec:
     """A Python function `f` of 128 MB. members: fields of `EnvironmentSpec` that shall be different."""
     return replace(_ORDINARY, **members)
+
+
+def make_target(**members: Any) -> Target:
+    """What a call of that function without a qualifier runs. members: fields of `Target` that shall be different."""
+    ordinary = Target(spec=_ORDINARY, executed_version="$LATEST", invoked_arn="arn:f", qualifier=None)
+    return replace(ordinary, **members)

@@ -16,8 +16,9 @@ from lambdad.model.errors import ApiError, conflict, service_error, throttled
 from lambdad.model.invocation import InvocationResult
 from lambdad.model.lineage import PASSES_MAX, pass_through
 from lambdad.model.settings import InvokeConfig
+from lambdad.model.target import Target
 from lambdad.store.event_queue import Message
-from lambdad.testing.event_doubles import FakeFunctions, FakeTarget, RecordingObserver, VirtualClock, failed, succeeded
+from lambdad.testing.event_doubles import FakeFunctions, RecordingObserver, VirtualClock, failed, succeeded
 from lambdad.testing.specs import HERE, make_spec
 
 SQS = "arn:aws:sqs:us-east-1:000000000000:letters"
@@ -95,7 +96,7 @@ def test_a_failure_is_put_back_with_what_it_brought() -> None:
 
 def test_the_last_failure_goes_to_the_destination_and_the_dead_letter_queue() -> None:
     world = World(failed(), on_failure="arn:aws:lambdad:::file/x")
-    world.functions.targets["f"].dead_letter_arn = SQS
+    world.functions.change("f", dead_letter_arn=SQS)
     verdict = world.run(world.message(attempts=2))
     assert isinstance(verdict, GivenUp)
     assert (verdict.death.reason, verdict.death.attempts) == ("RetriesExhausted", 3)
@@ -139,7 +140,7 @@ def test_an_old_event_is_given_up_without_running() -> None:
 @pytest.mark.parametrize("is_allowed", [False, True])
 def test_an_event_that_goes_round_in_circles_is_given_up_unless_that_is_allowed(is_allowed: bool) -> None:
     world = World(succeeded(), on_failure=SQS)
-    world.functions.targets["f"].recursion_allowed = is_allowed
+    world.functions.change("f", recursion_allowed=is_allowed)
     message = world.message()
     trace = "Root=1-2-3"
     for _ in range(PASSES_MAX + 1):
@@ -155,7 +156,7 @@ def test_an_event_that_goes_round_in_circles_is_given_up_unless_that_is_allowed(
 
 def test_a_reservation_of_zero_gives_up_at_once() -> None:
     world = World(succeeded(), on_failure=SQS)
-    world.functions.targets["f"].reserved_concurrency = 0
+    world.functions.change("f", reserved_concurrency=0)
     verdict = world.run()
     assert isinstance(verdict, GivenUp)
     assert (verdict.death.reason, verdict.death.attempts) == ("ZeroReservedConcurrency", 0)
@@ -175,7 +176,7 @@ def test_a_function_that_is_not_ready_is_waited_for() -> None:
     world = World()
 
     class Pending(FakeFunctions):
-        def resolve(self, *args: object) -> FakeTarget:
+        def resolve(self, *args: object) -> Target:
             raise conflict("Pending")
 
     world.runner = EventRunner(
@@ -188,7 +189,7 @@ def test_a_function_that_is_not_ready_is_waited_for() -> None:
 
 def test_an_attempt_takes_as_long_as_the_functions_timeout() -> None:
     world = World()
-    world.functions.targets["f"].spec = make_spec(timeout_s=300)
+    world.functions.change("f", spec=make_spec(timeout_s=300))
     assert world.runner.attempt_s("000000000000/us-east-1/f:") == 300.0
     assert world.runner.attempt_s("000000000000/us-east-1/nobody:") == UNRESOLVED_S
 
@@ -196,7 +197,7 @@ def test_an_attempt_takes_as_long_as_the_functions_timeout() -> None:
 def test_an_error_without_a_message_is_named_by_its_type() -> None:
     for payload in (b"not json", b"[]", b'{"errorMessage":5}'):
         world = World(failed(payload), maximum_retries=0)
-        world.functions.targets["f"].dead_letter_arn = SQS
+        world.functions.change("f", dead_letter_arn=SQS)
         verdict = world.run()
         assert isinstance(verdict, GivenUp)
         [letter] = verdict.follow

@@ -18,12 +18,12 @@ from lambdad.telemetry.log import silent
 from lambdad.testing.event_doubles import (
     DirectQueue,
     FakeFunctions,
-    FakeTarget,
     RecordingObserver,
     VirtualClock,
     failed,
     succeeded,
 )
+from lambdad.testing.specs import make_target
 from lambdad.testing.waiting import wait_until_async
 
 
@@ -48,7 +48,7 @@ class World:
 
     def accept(self, name: str, payload: bytes = b"{}") -> None:
         invocation = Invocation(request_id=name, payload=payload, invoked_arn="arn:f")
-        self.service.accept(FakeTarget(), invocation, self.answers.append)
+        self.service.accept(make_target(), invocation, self.answers.append)
 
 
 def play(scene: Callable[[World], Awaitable[None]], capacity: Capacity | None = None) -> None:

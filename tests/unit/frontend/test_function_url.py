@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from lambdad.frontend.desk import Desk
 from lambdad.frontend.function_url import FunctionUrlFrontend, is_url_host
-from lambdad.frontend.interface import Target
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import SystemClock
 from lambdad.model.environment import EnvironmentSpec
@@ -18,29 +17,18 @@ from lambdad.model.errors import ApiError, function_not_found, throttled
 from lambdad.model.invocation import InvocationResult
 from lambdad.model.limits import PAYLOAD_SYNC_MAX
 from lambdad.model.settings import Cors, FunctionUrl
+from lambdad.model.target import Target
 from lambdad.node.gate import GateOfUrls
 from lambdad.placement.service import Ticket
 from lambdad.testing.gates import open_gate
-from lambdad.testing.specs import make_spec
+from lambdad.testing.specs import HERE, make_target
 from lambdad.wire.http import Request, Response
 from lambdad.wire.serialize import serialize_error
 
-HERE = Namespace("000000000000", "us-east-1")
 HOST = "abc.lambda-url.us-east-1.localhost:9000"
-SPEC = make_spec(namespace=HERE)
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=111122223333/20260102/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=0"
 )
-
-
-@dataclass(frozen=True)
-class Resolved:
-    spec: EnvironmentSpec = SPEC
-    executed_version: str = "$LATEST"
-    invoked_arn: str = "arn:f"
-    qualifier: str | None = None
-    recursion_allowed: bool = False
-    reserved_concurrency: int | None = None
 
 
 class World:
@@ -64,9 +52,8 @@ class World:
         self.responses: list[Response] = []
         self.rejections: list[ApiError] = []
         self.observed: list[Mapping[str, float]] = []
-        self.frontend = FunctionUrlFrontend(
-            self, self, self, serialize_error, SystemClock(), doorkeeper=GateOfUrls(open_gate())
-        )
+        desk = Desk(resolver=self, runner=self, observer=self, write_error=serialize_error, clock=SystemClock())
+        self.frontend = FunctionUrlFrontend(desk, self, GateOfUrls(open_gate()))
 
     def url(self, identity: str) -> tuple[Namespace, str, str | None, FunctionUrl] | None:
         return (HERE, "f", self.alias, self.config) if identity == "abc" else None
@@ -75,7 +62,7 @@ class World:
         self.resolved.append((name, qualifier))
         if qualifier == "deleted":
             raise function_not_found("arn:f:deleted")
-        return Resolved()
+        return make_target()
 
     def submit(self, ticket: Ticket) -> None:
         if isinstance(self.result, ApiError) and self.result.status == 429:

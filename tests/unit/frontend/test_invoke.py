@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pytest
 
-from lambdad.frontend.interface import AcceptDone, Target
+from lambdad.frontend.desk import Desk
+from lambdad.frontend.interface import AcceptDone
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.model.arn import Namespace
 from lambdad.model.clock import SystemClock
@@ -18,22 +18,11 @@ from lambdad.model.errors import ApiError, function_not_found, throttled
 from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import PAYLOAD_ASYNC_MAX, PAYLOAD_SYNC_MAX
 from lambdad.model.lineage import PASSES_MAX
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
-from lambdad.testing.specs import make_spec
+from lambdad.testing.specs import HERE, make_target
 from lambdad.wire.http import Request, Response
 from lambdad.wire.serialize import serialize_error
-
-HERE = Namespace("000000000000", "us-east-1")
-SPEC = make_spec(namespace=HERE)
-
-
-@dataclass(frozen=True)
-class Resolved:
-    spec: EnvironmentSpec = SPEC
-    executed_version: str = "$LATEST"
-    invoked_arn: str = "arn:f"
-    qualifier: str | None = None
-    recursion_allowed: bool = False
 
 
 class World:
@@ -48,15 +37,14 @@ class World:
         self.rejections: list[ApiError] = []
         self.invocations: list[Mapping[str, float]] = []
         self.gone = False
-        self.frontend = InvokeFrontend(
-            self, self, self, serialize_error, SystemClock(), acceptor=self if accepts else None
-        )
+        desk = Desk(resolver=self, runner=self, observer=self, write_error=serialize_error, clock=SystemClock())
+        self.frontend = InvokeFrontend(desk, self if accepts else None)
 
     def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
         self.resolved.append((name, qualifier))
         if name == "nobody":
             raise function_not_found("arn:nobody")
-        return Resolved()
+        return make_target()
 
     def submit(self, ticket: Ticket) -> None:
         self.tickets.append(ticket)

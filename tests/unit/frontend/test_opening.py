@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.frontend.test_invoke import Resolved
 
-from lambdad.frontend.interface import Target
 from lambdad.frontend.opening import Opening, identify_call, open_dispatch, read_invocation, read_qualifier
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
-from lambdad.testing.specs import HERE
+from lambdad.model.target import Target
+from lambdad.testing.specs import HERE, make_target
 from lambdad.wire.http import Request, Response
 
 KINDS = ("Event", "RequestResponse", "DryRun")
@@ -25,7 +24,7 @@ class Resolver:
 
     def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
         self.draws.append(draw)
-        return Resolved()
+        return make_target()
 
 
 def request(body: bytes = b"{}", query: str = "", **headers: str) -> Request:
@@ -60,7 +59,7 @@ def test_an_invocation_has_a_trace_and_a_log_tail_only_if_somebody_reads_it() ->
     call = identify_call(request(), HERE, "f", "id")
     asked = request(x_amz_log_type="Tail", x_amzn_trace_id="Root=1-2-3")
     for kind, tail in (("RequestResponse", True), ("Event", False)):
-        opening = Opening(kind, Resolved())
+        opening = Opening(kind, make_target())
         invocation = read_invocation(asked, call, opening, payload_max=10, now=0.0, streaming=False)
         assert invocation.tail is tail
         assert invocation.trace_id.startswith("Root=1-2-3;Lineage=")
@@ -74,7 +73,7 @@ def test_whatever_comes_is_an_invocation_or_an_error_of_the_callers(body: bytes,
     hostile = request(body, query, x_amz_client_context=context)
     call = identify_call(hostile, HERE, "f", "id")
     try:
-        opening = Opening("RequestResponse", Resolved())
+        opening = Opening("RequestResponse", make_target())
         read_invocation(hostile, call, opening, payload_max=30, now=0.0, streaming=False)
     except ApiError as error:
         assert error.status in (400, 413)

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from tests.unit.frontend.test_invoke import HERE, Resolved
 
-from lambdad.frontend.interface import Target
+from lambdad.frontend.desk import Desk
 from lambdad.frontend.stream import StreamFrontend
 from lambdad.frontend.streamed_body import StreamedBody
 from lambdad.model.arn import Namespace
@@ -19,7 +18,9 @@ from lambdad.model.clock import SystemClock
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, function_not_found, throttled
 from lambdad.model.invocation import InvocationResult
+from lambdad.model.target import Target
 from lambdad.placement.service import Ticket
+from lambdad.testing.specs import HERE, make_target
 from lambdad.wire.http import Request, Response
 from lambdad.wire.serialize import serialize_error
 from lambdad.worker.interface import StreamSink
@@ -39,12 +40,13 @@ class World:
         self.observed: list[Mapping[str, float]] = []
         self.ended: list[str] = []
         self.pieces: list[bytes] = []
-        self.frontend = StreamFrontend(self, self, self, serialize_error, SystemClock())
+        desk = Desk(resolver=self, runner=self, observer=self, write_error=serialize_error, clock=SystemClock())
+        self.frontend = StreamFrontend(desk)
 
     def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
         if name == "nobody":
             raise function_not_found("arn:nobody")
-        return Resolved()
+        return make_target()
 
     def submit(self, ticket: Ticket) -> None:
         self.run(ticket)
