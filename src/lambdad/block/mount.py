@@ -15,12 +15,11 @@ import contextlib
 import errno
 import logging
 import os
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lambdad.block.fuse_mount import unmount
+from lambdad.block.fuse_mount import mount_points, set_read_ahead, unmount
 from lambdad.block.interface import BlockError
 from lambdad.block.messages import Serve
 from lambdad.block.service import BlockService
@@ -31,8 +30,6 @@ from lambdad.linux import loop, syscalls
 _log = logging.getLogger(__name__)
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOATIME = 1, 2, 4, 1024
-_READ_AHEAD_KB = 1024
-"""The kernel's 128 KiB would make four requests of one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +160,7 @@ def unmount_below(directory: Path) -> int:
 def mounts_below(directory: Path) -> list[str]:
     """Mount points below a directory in the order in which they were mounted."""
     prefix = f"{str(directory).rstrip('/')}/"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        points = [_unescape(line.split(" ")[4]) for line in file]
-    return [point for point in points if point.startswith(prefix)]
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+    return [point for _, point in mount_points() if point.startswith(prefix)]
 
 
 async def _in_thread(function: object, folder: Path, file_system: FileSystem) -> None:
@@ -193,12 +184,11 @@ def _prepare(folder: Path, manifest: bytes) -> None:
 
 def _mount_file_system(folder: Path, file_system: FileSystem) -> None:
     disk, root = str(folder / "disk"), str(folder / "root")
-    _set_read_ahead(disk)
     flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOATIME
     if file_system is FileSystem.EROFS:
         try:
             syscalls.mount(disk, root, "erofs", flags)
-            _set_read_ahead(root)
+            _read_ahead_in(root)
             return
         except OSError as error:
             if error.errno != errno.ENOTBLK:  # a kernel without file-backed mounts
@@ -213,15 +203,12 @@ def _mount_file_system(folder: Path, file_system: FileSystem) -> None:
         syscalls.mount(device.path, root, kind, flags, options)
     finally:
         os.close(device.fd)
-    _set_read_ahead(root)
+    _read_ahead_in(root)
 
 
-def _set_read_ahead(path: str) -> None:
-    device = Path(path).stat().st_dev
-    setting = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
-    with contextlib.suppress(OSError):
-        # A matter of speed only: containers see /sys read-only.
-        setting.write_text(str(_READ_AHEAD_KB))
+def _read_ahead_in(root: str) -> None:
+    device = Path(root).stat().st_dev
+    set_read_ahead(f"{os.major(device)}:{os.minor(device)}")
 
 
 def _unmount_file_system(root: Path) -> None:

@@ -25,7 +25,7 @@ from lambdad.chunks.origin import Origin, OriginLimits
 from lambdad.chunks.roots import RootedStore, RootState, load_roots
 from lambdad.chunks.single_flight import SingleFlightStore
 from lambdad.chunks.upload import fetch_manifest
-from lambdad.chunks.verified import Filler, Role, Tier, VerifiedStore
+from lambdad.chunks.verified import Filler, Role, Tier, Trust, VerifiedStore
 from lambdad.model.clock import Clock
 
 
@@ -112,7 +112,7 @@ async def open_read_path(
         if config.cache_directory:
             disk = await open_disk_store(Path(config.cache_directory), config.cache_bytes, clock)
             stack.push_async_callback(disk.close)
-            tiers.append(Tier("disk", disk))
+            tiers.append(Tier("disk", disk, trust=Trust.ITSELF))
         if config.nodes:
             tiers.append(Tier("nodes", await stack.enter_async_context(open_cache_nodes(config.nodes, clock))))
         rooted = RootedStore(origin, clock)

@@ -1,9 +1,10 @@
 """The contract of chunk stores. Every store passes `lambdad.testing.conformance.chunks`.
 
 A store maps the name of a chunk to its cipher text (docs/formats/chunk.md). It is not a key-value store for anything
-else, and it does not trust itself: what `get` returns is what is kept under that name, and only `verified.py` decides
-whether it is the chunk. Missing and invalid are different errors, because they call for different actions: a missing
-chunk is fetched from the next tier, an invalid one is fetched *and repaired*.
+else, and nobody trusts it: what `get` returns is what is kept under that name, and `verified.py` decides whether it is
+the chunk, unless the store has looked itself and the tier says so. Missing and invalid are different errors, because
+they call for different actions: a missing chunk is fetched from the next tier, an invalid one is fetched *and
+repaired*.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tiers behind one `get` that never returns a wrong chunk.
 
-The tiers are asked in order. What one gives is hashed before it is believed (once: the memory tier holds only what
-passed). A tier whose chunk is damaged, or which did not have it, gets the good one afterwards, in the background:
-filling caches is never on the path of a read, and is dropped rather than queued without limit.
+The tiers are asked in order. What one gives is hashed before it is believed, here or by the tier (once: the memory
+tier holds only what passed). A tier whose chunk is damaged, or which did not have it, gets the good one afterwards, in
+the background: filling caches is never on the path of a read, and is dropped rather than queued without limit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ _HASH_IN_THREAD = 64 * 1024
 
 
 class Trust(Enum):
-    """Whether what a tier returns was verified when it went in and cannot have changed since."""
+    """Whether what a tier returns has been verified.
+
+    MEMORY: when it went in, and it cannot have changed since. ITSELF: by the tier, each time, in the thread that read
+    it: a chunk goes to a thread and back once, not twice. NONE: it is verified here.
+    """
 
     MEMORY = "memory"
+    ITSELF = "itself"
     NONE = "none"
 
 

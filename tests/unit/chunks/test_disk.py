@@ -122,6 +122,20 @@ def test_a_truncated_file_is_invalid_and_a_deleted_one_is_missing(tmp_path: Path
     run_with_store(tmp_path, 10_000, test)
 
 
+def test_a_changed_file_is_invalid_until_it_is_written_again(tmp_path: Path) -> None:
+    chunk = os.urandom(1000)
+
+    async def test(store: DiskStore) -> None:
+        await store.put(name_of(chunk), chunk)
+        path_of(tmp_path, chunk).write_bytes(os.urandom(1000))
+        with pytest.raises(ChunkInvalid, match="not the name"):
+            await store.get(name_of(chunk))
+        await store.put(name_of(chunk), chunk)
+        assert await store.get(name_of(chunk)) == chunk
+
+    run_with_store(tmp_path, 10_000, test)
+
+
 def test_a_full_disk_gives_up_old_chunks_and_then_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chunks = [os.urandom(1000) for _ in range(12)]
     real = disk._write
