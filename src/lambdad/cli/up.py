@@ -28,6 +28,10 @@ def up(
     auth: Annotated[
         str | None, typer.Option(help="auto, or required: no caller without a key of `lambdad keys`.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Root of functions from zips, of `lambdad base build`. Default: the host's."),
+    ] = None,
     egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
     egress_allow: Annotated[
         list[str] | None,
@@ -54,6 +58,7 @@ def up(
         "concurrency": concurrency,
         "keep_alive": keep_alive,
         "auth": auth,
+        "base": None if base is None else str(base),
         "egress": egress,
         "egress_allow": egress_allow or None,
         "chunk_store": chunk_store,

@@ -44,6 +44,7 @@ class Config:
     one function in 10 seconds; 0 for no such limits. throttle_wait: how long a request waits for room before its 429.
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
+    base: root file system of functions from zips: a directory of `lambdad base build`; empty for the host's own files.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
     snapstart: whether versions with SnapStart start as forks of a process that is initialised already.
     auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
@@ -81,6 +82,7 @@ class Config:
     keep_alive: float = 600.0
     freeze_after: float = 1.0
     memory_reserve: int = 512
+    base: str = ""
     prepared: int = 2
     zygotes: bool = True
     snapstart: bool = True
@@ -117,6 +119,8 @@ class Config:
             raise ConfigError("code_storage must be at least 1, and change_wait not negative")
         if self.prepared < 0:
             raise ConfigError(f"prepared must not be negative, not {self.prepared}")
+        if self.base and not any(Path(self.base, *place).is_dir() for place in (("rootfs", "bin"), ("bin",))):
+            raise ConfigError(f"base must be a root file system, and {self.base} is none: see `lambdad base build`")
         if self.event_concurrency < 1:
             raise ConfigError(f"event_concurrency must be at least 1, not {self.event_concurrency}")
         if not self.retry_delays or min((*self.retry_delays, *self.delivery_delays)) < 0:
@@ -191,6 +195,8 @@ def _build(values: Mapping[str, Any]) -> Config:
     converted = dict(values)
     if "data_dir" in converted:
         converted["data_dir"] = Path(converted["data_dir"]).expanduser().absolute()
+    if converted.get("base") and isinstance(converted["base"], str):
+        converted["base"] = str(Path(converted["base"]).expanduser().absolute())
     for key, value in converted.items():
         if isinstance(value, list):  # TOML and JSON know no tuples
             converted[key] = value = tuple(value)

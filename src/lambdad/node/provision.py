@@ -16,6 +16,7 @@ from lambdad.layers.provide import CodeStore
 from lambdad.model.environment import Code, EnvironmentSpec
 from lambdad.model.limits import FILES_MAX, MEGABYTE, MEMORY_MB_PER_VCPU, PROCESSES_MAX
 from lambdad.node.images import WorkerImages
+from lambdad.node.zip_root import ZipRoot
 from lambdad.runtimes.catalogue import Catalogue
 from lambdad.runtimes.environment import Credentials, build_environment, restored_environment
 from lambdad.runtimes.extensions import extension_environment, find_image_extensions, find_layer_extensions
@@ -92,6 +93,7 @@ class NodeProvisioner:
         logs: LogStore,
         zygotes: ZygoteHost,
         images: WorkerImages | None,
+        root: ZipRoot,
         credentials: Credentials,
     ) -> None:
         self._driver = driver
@@ -100,11 +102,12 @@ class NodeProvisioner:
         self._logs = logs
         self._zygotes = zygotes
         self._images = images
+        self._root = root
         self._credentials = credentials
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
         if runtime is not None and self._catalogue.check(runtime) is None:
-            problem = await self._catalogue.ensure(runtime)
+            problem = self._root.why_not(self._catalogue.get(runtime)) or await self._catalogue.ensure(runtime)
             if problem is not None:
                 return problem
             await self._zygotes.ensure(self._catalogue.get(runtime))
@@ -175,7 +178,8 @@ class NodeProvisioner:
             raise StartError("Runtime.InvalidEntrypoint", start.message)
         sandbox_spec = SandboxSpec(
             start=start.start,
-            mounts=start.mounts,
+            root=self._root.spec,
+            mounts=self._root.mounts(runtime, start.mounts),
             environment=start.environment,
             working_directory=start.working_directory,
             **_limits(spec),
@@ -217,7 +221,7 @@ class NodeProvisioner:
             runtime = self._catalogue.get(spec.runtime)
         except RuntimeMissing as error:
             raise ProvisionError("InvalidRuntimeException", str(error)) from error
-        problem = await self._catalogue.ensure(spec.runtime)
+        problem = self._root.why_not(runtime) or await self._catalogue.ensure(spec.runtime)
         if problem is not None:
             raise ProvisionError("InvalidRuntimeException", problem)
         await self._zygotes.ensure(runtime)

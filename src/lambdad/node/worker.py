@@ -22,6 +22,7 @@ from lambdad.node.privileges import api_identity
 from lambdad.node.process import run
 from lambdad.node.provision import NodeProvisioner, ZygoteHost
 from lambdad.node.tasks import Tasks
+from lambdad.node.zip_root import ZipRoot
 from lambdad.runtimes.catalogue import Catalogue, discover
 from lambdad.runtimes.environment import Credentials
 from lambdad.sandbox.firewall import parse_allowed
@@ -45,6 +46,7 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     paths = Paths(config.data_dir)
     paths.make_worker()
     catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes")
+    root = ZipRoot(Path(config.base) if config.base else None)
     driver = NativeDriver(
         paths.worker / "sandboxes",
         prepared=config.prepared,
@@ -57,7 +59,7 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
         with ThreadPoolExecutor(2, "code") as executor:
             code = CodeStore(paths.worker / "code", DirectoryBlobs(paths.blobs), executor)
             await code.open()
-            await _serve(config, paths, driver, catalogue, code, log, ready)
+            await _serve(config, paths, driver, catalogue, code, root, log, ready)
     finally:
         await driver.close()
 
@@ -68,6 +70,7 @@ async def _serve(
     driver: SandboxDriver,
     catalogue: Catalogue,
     code: CodeStore,
+    root: ZipRoot,
     log: Logger,
     ready: Callable[[], None],
 ) -> None:
@@ -83,8 +86,10 @@ async def _serve(
                 catalogue,
                 code,
                 logs,
-                ZygoteHost(driver, enabled=config.zygotes),
+                # A zygote has the host's libraries loaded, which must not be mixed with those of a base.
+                ZygoteHost(driver, enabled=config.zygotes and not root.is_base),
                 images,
+                root,
                 Credentials(),
             )
             policy = WorkerPolicy(

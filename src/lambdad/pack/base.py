@@ -153,6 +153,7 @@ def shape_like_lambda(rootfs: Path, arch: Arch) -> None:
     (rootfs / "tmp").chmod(0o1777)
     _add_user(rootfs)
     _expose_libraries(rootfs, arch)
+    _expose_interpreters(rootfs)
     locale = rootfs / "usr/lib/locale"
     if (locale / "C.utf8").is_dir() and not (locale / "en_US.utf8").exists():
         (locale / "en_US.utf8").symlink_to("C.utf8")  # LANG=en_US.UTF-8 is what AWS sets
@@ -186,6 +187,16 @@ def _expose_libraries(rootfs: Path, arch: Arch) -> None:
         link = links / library.name
         if not link.is_symlink() and not library.is_dir():
             link.symlink_to(f"../lib/{arch.multiarch}/{library.name}")
+
+
+def _expose_interpreters(rootfs: Path) -> None:
+    """Links under /var/lang, where AWS's images have their interpreter and lambdad looks for one."""
+    found = [*(rootfs / "usr/bin").glob("python3.[0-9]*"), rootfs / "usr/bin/node"]
+    for program in sorted(path for path in found if path.exists() and "-" not in path.name):
+        link = rootfs / "var/lang/bin" / program.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(f"/usr/bin/{program.name}")
 
 
 def list_files(directory: Path) -> dict[str, str]:

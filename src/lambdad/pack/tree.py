@@ -148,5 +148,14 @@ class Root:
             except (OSError, ValueError):
                 continue
             break
+        else:
+            found = self._above_a_place(path)
         self._states[path] = found
         return found
+
+    def _above_a_place(self, path: str) -> tuple[Path, os.stat_result] | None:
+        """A directory that is there only so that something can be mounted below it."""
+        for place in self._places:
+            if place.target.startswith(path + "/"):
+                return place.directories[0], place.directories[0].stat()
+        return None

@@ -34,6 +34,7 @@ def test_a_configuration_survives_its_way_to_a_process(tmp_path: Path) -> None:
         ({"prepared": -1}, "not be negative"),
         ({"code_storage": 0}, "code_storage must be at least 1"),
         ({"egress": "all"}, "none, internet or host"),
+        ({"base": "/no/such/base"}, "lambdad base build"),
         ({"auth": "none"}, "auto or required"),
     ],
 )

@@ -47,3 +47,13 @@ def test_what_is_not_there_is_none(world):
     assert not tree.is_loop("/nothing")
     assert tree.lookup_link("/etc/self").path == "/etc/self"
     assert tree.list_directory("/usr/lib/a") == []
+
+
+def test_what_is_above_a_place_is_a_directory_though_nothing_else_is_there(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "tool/bin").mkdir(parents=True)
+    (tmp_path / "tool/bin/run").write_text("")
+    root = Root(Place("/", (tmp_path / "root",)), Place("/home/me/tool", (tmp_path / "tool",)))
+    found = root.lookup("/home/me/tool/bin/run")
+    assert found is not None and found.is_file
+    assert root.lookup("/home/me") is not None and root.lookup("/home/other") is None
