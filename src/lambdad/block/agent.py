@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from lambdad.block import fuse_protocol
+from lambdad.block.fetcher import Fetcher
 from lambdad.block.fuse import FuseFile, clone_descriptor
 from lambdad.block.interface import BlockError
 from lambdad.block.messages import (
@@ -35,9 +36,9 @@ from lambdad.block.messages import (
     encode_message,
     parse_message,
 )
-from lambdad.block.prefetch import Prefetcher, PrefetchPolicy
+from lambdad.block.prefetch import PrefetchPolicy
 from lambdad.block.read_path import ReadPath, open_read_path
-from lambdad.block.readahead import AheadPolicy, ReadAhead
+from lambdad.block.readahead import AheadPolicy
 from lambdad.block.reader import ImageReader
 from lambdad.block.trace import TraceRecorder, is_worth_saving
 from lambdad.chunks.interface import ChunkError, Overloaded
@@ -146,14 +147,13 @@ class Agent:
         reader.observe(recorder)
         known = [entry.position for entry in await path.load_trace(reader.manifest)]
         async with asyncio.TaskGroup() as group:
-            if known:
-                group.create_task(Prefetcher(reader, PrefetchPolicy(known)).run())
-            ahead = None if known else group.create_task(_read_ahead(reader))
+            policy = PrefetchPolicy(known) if known else AheadPolicy(reader.manifest.shape.positions)
+            fetching = group.create_task(Fetcher(reader, policy).run())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._started[request.id].wait(), config.record_s)
             start.close()
-            if ahead is not None:
-                ahead.cancel()
+            if not known:  # what was recorded is fetched to the end, for the next sandbox
+                fetching.cancel()
         reader.unobserve(recorder)
         entries = recorder.entries()
         if is_worth_saving(known, [entry.position for entry in entries]):
@@ -192,10 +192,6 @@ class Agent:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
         self._inbox.put_nowait((parse_message(data), descriptors[0] if descriptors else None))
-
-
-async def _read_ahead(reader: ImageReader) -> None:
-    await ReadAhead(reader, AheadPolicy(reader.manifest.shape.positions)).run()
 
 
 def main() -> None:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-
-from lambdad.block.prefetch import Prefetcher, PrefetchPolicy
-from lambdad.chunks.interface import StoreUnavailable
-from lambdad.testing.block_doubles import make_reader
-from lambdad.testing.chunk_doubles import ScriptedStore
+from lambdad.block.prefetch import PrefetchPolicy
 
 
 def test_the_order_is_kept_and_the_number_bounded() -> None:
@@ -49,51 +43,3 @@ def test_what_a_reader_fetches_already_is_skipped() -> None:
     policy.served(4)
     policy.fetched(5)
     assert policy.is_finished
-
-
-def test_a_recorded_start_is_fetched_before_it_is_read() -> None:
-    async def run() -> None:
-        store = ScriptedStore()
-        reader = await make_reader(os.urandom(4096 * 100), store)
-        prefetcher = Prefetcher(reader, PrefetchPolicy(range(0, 100, 2), at_once=8))
-        await prefetcher.run()
-        assert store.gets.total() == 50
-        assert all(reader.has_loaded(position) for position in range(0, 100, 2))
-        assert prefetcher.failed == 0
-
-    asyncio.run(run())
-
-
-def test_reads_go_first_and_share_the_fetch() -> None:
-    async def run() -> None:
-        store = ScriptedStore()
-        content = os.urandom(4096 * 100)
-        reader = await make_reader(content, store)
-        store.gate = asyncio.Event()
-        prefetcher = Prefetcher(reader, PrefetchPolicy(range(100), at_once=4))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(prefetcher.run())
-            for _ in range(5):
-                await asyncio.sleep(0)
-            assert store.gets.total() == 4
-            reading = [group.create_task(reader.read(position * 4096, 4096)) for position in (0, 90, 91)]
-            for _ in range(5):
-                await asyncio.sleep(0)
-            assert store.gets.total() == 6  # 0 is under way already; 90 and 91 did not wait for a place
-            store.gate.set()
-        assert [task.result() for task in reading] == [content[p * 4096 : (p + 1) * 4096] for p in (0, 90, 91)]
-        assert set(store.gets.values()) == {1}
-
-    asyncio.run(run())
-
-
-def test_failures_are_counted_and_stop_nothing() -> None:
-    async def run() -> None:
-        store = ScriptedStore()
-        reader = await make_reader(os.urandom(4096 * 10), store)
-        store.failure = StoreUnavailable("down")
-        prefetcher = Prefetcher(reader, PrefetchPolicy(range(10)))
-        await prefetcher.run()
-        assert prefetcher.failed == 10
-
-    asyncio.run(run())
