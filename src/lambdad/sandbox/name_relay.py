@@ -6,7 +6,8 @@ relay's end. Upstream it speaks in the network that it was started in.
 
 It relays whole messages and reads none of them: what a name resolves to is between the function and the server, and
 where the function may then go is the firewall's matter. Every query has an upstream socket of its own for a bounded
-time; above the bounds queries are dropped, as a busy server would.
+time; above the bounds queries are dropped, as a busy server would. The places are shared between the sandboxes
+(`relay_places`), and each query that comes in lets those under way have their turn.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
+from lambdad.sandbox.relay_places import Place, Places
+
 RESOLV_CONF = Path("/etc/resolv.conf")
 
-_QUERIES_MAX = 512
-_CONNECTIONS_MAX = 128
+_QUERIES_MAX, _QUERIES_EACH = 512, 128
+_CONNECTIONS_MAX, _CONNECTIONS_EACH = 128, 16
+"""At once, of all sandboxes and of one."""
 _ANSWER_TIMEOUT_S = 4.0
 _CONNECTION_TIMEOUT_S = 30.0
 _MESSAGE_MAX = 65_535
@@ -75,8 +80,8 @@ class NameRelay:
         self._datagrams = datagrams
         self._streams = streams
         self._servers = servers
-        self._queries = 0
-        self._connections = 0
+        self._queries = Places(_QUERIES_MAX, _QUERIES_EACH)
+        self._connections = Places(_CONNECTIONS_MAX, _CONNECTIONS_EACH)
 
     async def serve(self) -> None:
         self._datagrams.setblocking(False)
@@ -89,38 +94,36 @@ class NameRelay:
         loop = asyncio.get_running_loop()
         while True:
             query, client = await loop.sock_recvfrom(self._datagrams, _MESSAGE_MAX)
-            if self._queries < _QUERIES_MAX:
-                self._queries += 1
-                group.create_task(self._relay_query(query, client))
+            place = self._queries.take(client[0])
+            if place is not None:
+                _hold(self._queries, place, group.create_task(self._relay_query(query, client)))
+            await asyncio.sleep(0)  # receiving does not wait while there is something: a flood would be all that runs
 
     async def _relay_query(self, query: bytes, client: tuple[str, int]) -> None:
-        try:
-            for server in self._servers():
-                with contextlib.suppress(OSError, TimeoutError):
-                    answer = await _ask(query, server)
-                    await asyncio.get_running_loop().sock_sendto(self._datagrams, answer, client)
-                    return
-        finally:
-            self._queries -= 1
+        for server in self._servers():
+            with contextlib.suppress(OSError, TimeoutError):
+                answer = await _ask(query, server)
+                await asyncio.get_running_loop().sock_sendto(self._datagrams, answer, client)
+                return
 
     async def _serve_streams(self, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            client, _ = await loop.sock_accept(self._streams)
-            if self._connections >= _CONNECTIONS_MAX:
+            client, (address, _) = await loop.sock_accept(self._streams)
+            place = self._connections.take(address)
+            if place is None:
                 client.close()
-                continue
-            self._connections += 1
-            group.create_task(self._relay_stream(client))
+            else:
+                task = group.create_task(self._relay_stream(client))
+                _hold(self._connections, place, task)
+                task.add_done_callback(partial(_close, client))
+            await asyncio.sleep(0)
 
     async def _relay_stream(self, client: socket.socket) -> None:
-        try:
-            with client, contextlib.suppress(OSError, TimeoutError):
-                client.setblocking(False)
-                async with asyncio.timeout(_CONNECTION_TIMEOUT_S):
-                    await self._join(client)
-        finally:
-            self._connections -= 1
+        with contextlib.suppress(OSError, TimeoutError):
+            client.setblocking(False)
+            async with asyncio.timeout(_CONNECTION_TIMEOUT_S):
+                await self._join(client)
 
     async def _join(self, client: socket.socket) -> None:
         """Copy both ways until one side has nothing more to say."""
@@ -138,6 +141,17 @@ class NameRelay:
                 writer.close()
                 ours.close()
             return
+
+
+def _hold(places: Places, place: Place, task: asyncio.Task[None]) -> None:
+    """The place is the task's; it is given back however the task ends, even if it never began."""
+    place.end = task.cancel
+    task.add_done_callback(lambda _: places.leave(place))
+
+
+def _close(client: socket.socket, task: asyncio.Task[None]) -> None:
+    del task
+    client.close()
 
 
 async def _ask(query: bytes, server: tuple[str, int]) -> bytes:

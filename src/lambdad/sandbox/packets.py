@@ -18,6 +18,8 @@ MESSAGE_MAX = 192 * 1024
 _DESCRIPTORS_MAX = 64
 _GONE = "the process that makes mounts has ended"
 _IN_FLIGHT_MAX = 8
+_PACKETS_AT_ONCE = 32
+"""Then everybody else has a turn: a process inside that writes as fast as it is read must not keep the loop."""
 _SPACE = socket.CMSG_SPACE(4 * _DESCRIPTORS_MAX)
 
 OnPacket = Callable[[bytes, list[int]], None]
@@ -59,7 +61,9 @@ class PacketReader:
             self._socket.close()
 
     def _read(self) -> None:
-        while self._is_open:
+        for _ in range(_PACKETS_AT_ONCE):
+            if not self._is_open:
+                return
             try:
                 data, fds = receive_packet(self._socket)
             except BlockingIOError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -45,10 +47,11 @@ async def _relay(servers: list[tuple[str, int]]) -> AsyncIterator[tuple[tuple[st
         await asyncio.wait((serving,))
 
 
-async def _ask(address: tuple[str, int], query: bytes) -> bytes:
+async def _ask(address: tuple[str, int], query: bytes, source: str = "127.0.0.1") -> bytes:
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
+        client.bind((source, 0))
         client.connect(address)
         await loop.sock_sendall(client, query)
         async with asyncio.timeout(DEADLINE_S):
@@ -102,6 +105,95 @@ def test_a_stream_is_carried_both_ways() -> None:
             writer.close()
 
     asyncio.run(scenario())
+
+
+class _Picky(asyncio.DatagramProtocol):
+    """A name server that answers `good` and leaves everybody else waiting. asked: the queries that came."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self.asked.put_nowait(data)
+        if data == b"good":
+            self._transport.sendto(b"answer", addr)  # type: ignore[attr-defined]
+
+
+def test_sandboxes_that_fill_the_relay_with_queries_do_not_keep_another_from_its_answer() -> None:
+    """Eight of them ask for more than there is, of a server that takes its time."""
+
+    async def scenario() -> None:
+        transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+            _Picky, local_addr=("127.0.0.1", 0)
+        )
+        with contextlib.closing(transport):
+            async with _relay([transport.get_extra_info("sockname")]) as (datagrams, _), asyncio.timeout(DEADLINE_S):
+                for number in range(600):
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+                        flood.bind((f"127.0.0.{2 + number % 8}", 0))
+                        flood.sendto(b"%d" % number, datagrams)
+                    if number < 512:
+                        await server.asked.get()
+                assert await _ask(datagrams, b"good", "127.0.0.100") == b"answer"
+
+    asyncio.run(scenario())
+
+
+def test_sandboxes_that_hold_connections_do_not_keep_another_from_its_own() -> None:
+    async def scenario() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"answer to " + await reader.read(100))
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with (
+            server,
+            _relay([server.sockets[0].getsockname()]) as (_, streams),
+            asyncio.timeout(DEADLINE_S),
+            contextlib.AsyncExitStack() as stack,
+        ):
+            for number in range(160):
+                reader, writer = await asyncio.open_connection(*streams, local_addr=(f"127.0.0.{2 + number % 10}", 0))
+                stack.callback(writer.close)
+            reader, writer = await asyncio.open_connection(*streams, local_addr=("127.0.0.100", 0))
+            writer.write(b"query")
+            assert await reader.read() == b"answer to query"
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_flood_that_never_pauses_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Receiving takes no time as long as something is there: only a signal would end a loop that never yields."""
+    received = 0
+
+    async def scenario() -> None:
+        async def receive(sock: socket.socket, size: int) -> tuple[bytes, tuple[str, int]]:
+            nonlocal received
+            received += 1
+            return b"query", ("127.0.0.2", 1)
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "sock_recvfrom", receive)
+        async with _relay([]):
+            before = received
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert before < received < before + 100
+
+    def still_receiving(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("the relay does nothing but receive")
+
+    before = signal.signal(signal.SIGALRM, still_receiving)
+    signal.alarm(30)
+    try:
+        asyncio.run(scenario())
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_without_a_server_a_stream_is_closed_and_a_query_is_dropped() -> None:

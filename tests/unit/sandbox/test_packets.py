@@ -48,6 +48,32 @@ def test_packets_keep_their_bounds_and_bring_descriptors(pair: tuple[socket.sock
     assert asyncio.run(scenario()) == [(b"one", 0), (b"two", 3), (b"", 0)]
 
 
+def test_who_sends_as_fast_as_it_is_read_does_not_keep_the_loop(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Each packet that is read is followed by another at once: a reader that waited for the last would never end."""
+
+    async def scenario() -> None:
+        ours, theirs = pair
+        read = 0
+
+        def on_packet(data: bytes, fds: list[int]) -> None:
+            nonlocal read
+            read += 1
+            if read < 10_000:
+                theirs.send(b"more")
+
+        loop = asyncio.get_running_loop()
+        reader = PacketReader(loop, ours, on_packet)
+        theirs.send(b"first")
+        turns: list[int] = []
+        while read < 10_000:
+            await asyncio.sleep(0)
+            turns.append(read)
+        assert len(turns) > 100, "others had a turn in between"
+        reader.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_reader_that_is_closed_calls_nobody(pair: tuple[socket.socket, socket.socket]) -> None:
     async def scenario() -> None:
         ours, theirs = pair
