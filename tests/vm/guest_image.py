@@ -16,7 +16,9 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from tests.vm import cache, initramfs
+from tests.vm import initramfs
+
+from lambdad.testing.kept import content_key, obtain
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -66,7 +68,7 @@ class GuestImage:
 def obtain_image() -> GuestImage:
     """From the cache, or made anew (minutes, with downloads) if something that it is made of has changed."""
     pins = pinned_requirements()
-    directory = cache.obtain("guest", _key(pins), lambda target: _build(target, pins))
+    directory = obtain("guest", _key(pins), lambda target: _build(target, pins))
     return GuestImage(directory / "vmlinuz", directory / "initramfs.cpio", directory / "root.ext4")
 
 
@@ -99,7 +101,7 @@ def pinned_requirements() -> list[str]:
 
 def _key(pins: list[str]) -> str:
     scripts = (HERE / "early-init.sh", HERE / "guest-init.sh", HERE / "customize-root.sh", Path(__file__))
-    return cache.content_key([path.read_bytes() for path in scripts] + [pin.encode() for pin in pins])
+    return content_key([path.read_bytes() for path in scripts] + [pin.encode() for pin in pins])
 
 
 def _build(target: Path, pins: list[str]) -> None:
