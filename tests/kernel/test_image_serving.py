@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +16,10 @@ from lambdad.image.build import BuildOptions, build_image
 from lambdad.image.oci import Platform
 from lambdad.image.sources import DirectorySource
 from lambdad.testing.block_images import make_tree, missing_for_mounts
+from lambdad.testing.image_command import DEADLINE_S, image_running, run_image
 from lambdad.testing.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
-
-DEADLINE_S = 120
 
 
 def missing_for_ext4() -> str:
@@ -39,33 +35,13 @@ def missing_for_nbd() -> str:
     return f"not installed: {' '.join(missing)}" if missing else ""
 
 
-def image(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lambdad", "image", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-
-
-@contextlib.contextmanager
-def running(*arguments: str | Path) -> Iterator[str]:
-    """The command until Ctrl-C, which it must obey with status 0; its first line."""
-    command = [sys.executable, "-m", "lambdad", "image", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().rstrip("\n")
-            process.send_signal(signal.SIGINT)
-            rest = process.stdout.read()
-            assert process.wait(DEADLINE_S) == 0, rest
-        finally:
-            process.kill()
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A store with one image, called tree, of the directory tree."""
     (tmp_path / "tree").mkdir()
     make_tree(tmp_path / "tree")
     store = tmp_path / "store"
-    done = image("pull", f"dir:{tmp_path}/tree", "--format", "ext4", "--store", store)
+    done = run_image("pull", f"dir:{tmp_path}/tree", "--format", "ext4", "--store", store)
     assert done.returncode == 0, done.stderr
     return store
 
@@ -78,15 +54,15 @@ def test_nbdcopy_reads_the_plain_image_and_the_reads_are_drawn(kind: str, store:
         source = DirectorySource(str(tmp_path / "tree"))
         build_image(source, Platform("amd64"), out, BuildOptions(format="ext4"))
     where = ("--port", "0") if kind == "port" else ("--socket", tmp_path / "nbd.sock")
-    assert "no start of tree was recorded" in image("heat", "tree", "--store", store).stderr
-    with running("serve", "tree", "--nbd", *where, "--store", store) as uri:
-        info = subprocess.run(["nbdinfo", "--json", uri], capture_output=True, timeout=DEADLINE_S, check=True)
+    assert "no start of tree was recorded" in run_image("heat", "tree", "--store", store).stderr
+    with image_running("serve", "tree", "--nbd", *where, "--store", store) as server:
+        info = subprocess.run(["nbdinfo", "--json", server.line], capture_output=True, timeout=DEADLINE_S, check=True)
         export = json.loads(info.stdout)["exports"][0]
         assert (export["export-size"], export["is_read_only"]) == (plain.stat().st_size, True)
-        subprocess.run(["nbdcopy", uri, str(tmp_path / "copy")], timeout=DEADLINE_S, check=True)
+        subprocess.run(["nbdcopy", server.line, str(tmp_path / "copy")], timeout=DEADLINE_S, check=True)
     assert (tmp_path / "copy").read_bytes() == plain.read_bytes()
     assert not (tmp_path / "nbd.sock").exists()
-    drawn = image("heat", "tree", "--store", store)
+    drawn = run_image("heat", "tree", "--store", store)
     assert drawn.stdout.startswith("<svg ")
     assert "read as number 1 after 0 ms" in drawn.stdout
 
@@ -95,10 +71,10 @@ def test_nbdcopy_reads_the_plain_image_and_the_reads_are_drawn(kind: str, store:
 def test_a_mounted_image_is_the_tree_and_leaves_nothing_behind(store: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
-    with running("mount", "tree", target, "--store", store) as line:
-        assert line.startswith(f"tree is at {target}"), line
+    with image_running("mount", "tree", target, "--store", store) as mount:
+        assert mount.line.startswith(f"tree is at {target}"), mount.line
         found = {path.relative_to(target): path.read_bytes() for path in target.rglob("*") if path.is_file()}
-        refused = image("gc", "--yes", "--store", store)
+        refused = run_image("gc", "--yes", "--store", store)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert "the store is in use" in refused.stderr
     tree = tmp_path / "tree"
@@ -110,7 +86,7 @@ def test_a_mounted_image_is_the_tree_and_leaves_nothing_behind(store: Path, tmp_
 
 @pytest.mark.skipif(bool(missing_for_ext4()), reason=missing_for_ext4())
 def test_a_directory_that_is_in_use_is_not_mounted_on(store: Path, tmp_path: Path) -> None:
-    done = image("mount", "tree", tmp_path, "--store", store)
+    done = run_image("mount", "tree", tmp_path, "--store", store)
     assert done.returncode == 1
     assert "is no empty directory" in done.stderr
 

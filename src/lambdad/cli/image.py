@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from lambdad.block.interface import BlockError
+from lambdad.block.nbd import Access
 from lambdad.chunks.gc import describe
 from lambdad.chunks.interface import ChunkError
 from lambdad.chunks.keys import KeyUnavailable
@@ -21,10 +22,11 @@ from lambdad.chunks.manifest import ManifestInvalid
 from lambdad.chunks.objects import ObjectMissing
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_chunks
+from lambdad.cli.image_disk import AtPort, AtSocket, AtVhostUser, Disk, read_certificates, serve_until_interrupted
 from lambdad.cli.image_heat import draw_heat
 from lambdad.cli.image_plot import draw_shares
 from lambdad.cli.image_pull import parse_platform, pull_image
-from lambdad.cli.image_serving import load_trace, mount_until_interrupted, serve_until_interrupted
+from lambdad.cli.image_serving import load_trace, mount_until_interrupted
 from lambdad.cli.image_store import ImageStore
 from lambdad.cli.image_usage import Chunks, amount, chunks_of, compare, together, usage
 from lambdad.cli.output import note, print_json, print_line, print_table, progress, size
@@ -222,18 +224,41 @@ def mount(
 @app.command()
 def serve(
     name: NameArgument,
-    nbd: Annotated[bool, typer.Option("--nbd", help="As a network block device: the only way so far.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 takes a free one.")] = 10809,
+    nbd: Annotated[bool, typer.Option("--nbd", help="As a network block device.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 10809,
+    host: Annotated[str, typer.Option(help="Address of the port; one that others reach needs --tls.")] = "127.0.0.1",
     socket: Annotated[Path | None, typer.Option(metavar="PATH", help="A Unix socket instead of a port.")] = None,
+    vhost_user: Annotated[
+        Path | None,
+        typer.Option("--vhost-user", metavar="SOCKET", help="As a vhost-user-blk device for a virtual machine."),
+    ] = None,
+    copy_on_write: Annotated[
+        bool, typer.Option("--copy-on-write", help="Let clients write: each for itself, forgotten when it leaves.")
+    ] = False,
+    tls: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="NBD over TLS alone: server-cert.pem, server-key.pem; with ca-cert.pem clients need certificates.",
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Serve an image as a read-only disk until Ctrl-C; prints the URI for `nbdinfo`, `nbdcopy` or QEMU."""
-    if not nbd:
-        raise CliError("say how to serve it: --nbd")
+    """Serve an image as a disk until Ctrl-C; prints the URI for `nbdinfo`, `nbdcopy`, `nbd-client` or QEMU."""
+    if nbd == (vhost_user is not None):
+        raise CliError("say how to serve it: --nbd, or --vhost-user SOCKET")
+    if vhost_user is not None and (socket is not None or tls is not None):
+        raise CliError("--socket and --tls are for --nbd")
+    place: AtPort | AtSocket | AtVhostUser = AtPort(host, port)
+    if vhost_user is not None:
+        place = AtVhostUser(vhost_user.absolute())
+    elif socket is not None:
+        place = AtSocket(socket.absolute())
+    access = Access.COPY_ON_WRITE if copy_on_write else Access.READ_ONLY
+    disk = Disk(place, access, None if tls is None else read_certificates(tls))
     with opened(store) as images, images.reading():
-        path = None if socket is None else socket.absolute()
         # uvloop hands the pieces of an answer to the kernel as they are; asyncio joins and copies them first.
-        uvloop.run(serve_until_interrupted(images, name, port, path, print_line))
+        uvloop.run(serve_until_interrupted(images, name, disk, print_line))
 
 
 @app.command()
