@@ -32,12 +32,14 @@ class Response:
 
     stream: when set, the body in pieces with chunked transfer coding, and `body` is not used: pulled from an iterator,
     or pushed by a `BodySource`.
+    closes: the connection is closed after it, and says so.
     """
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     stream: AsyncIterator[bytes] | BodySource | None = None
+    closes: bool = False
 
 
 class BodyWriter(Protocol):

@@ -344,8 +344,8 @@ class _Connection(asyncio.Protocol):
             if response.stream is not None and not isinstance(response.stream, AsyncIterator):
                 response.stream.lost()
             return
-        if self._reader is not None:
-            self._keep_alive = False  # answered before its end: nobody waits for the rest
+        if self._reader is not None or response.closes:
+            self._keep_alive = False  # answered before its end, nobody waits for the rest; or not wanted any longer
         if response.stream is not None or self._bodyless:
             self._respond_in_pieces(transport, response)
             return

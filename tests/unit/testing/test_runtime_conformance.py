@@ -1,84 +1,110 @@
-"""The conformance suite passes the runtimes that keep to the contract, and names what the others do wrong."""
+"""The conformance suite passes the runtime that keeps to the contract, and every case fails one that does not."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+from tests.unit.testing.runtime_client import write_client
 
-from lambdad.testing.runtime_conformance import CASES, CaseResult, Verdict, runtime_conformance
+from lambdad.testing.runtime_conformance import CASE_NAMES, CaseResult, Verdict, runtime_conformance
+from lambdad.testing.runtime_subject import bootstrap_subject
 from lambdad.testing.waiting import wait_until
 
-CLIENT = """#!{python} -S
-import json, os, sys, urllib.request
-base = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
-def post(path, value):
-    urllib.request.urlopen(base + path, json.dumps(value).encode()).read()
-if os.environ.get("CONFORMANCE_INIT_ERROR"):
-    post("init/error", {{"errorMessage": "asked to", "errorType": "Init"}})
-    sys.exit(1)
-while True:
-    with urllib.request.urlopen(base + "invocation/next") as answer:
-        event, headers = json.load(answer), answer.headers
-    path = "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
-    what = event["conformance"]
-    if what == "echo":
-        post(path + "/response", {echo})
-    elif what == "deadline":
-        post(path + "/response", {{"deadline_ms": int(headers["Lambda-Runtime-Deadline-Ms"])}})
-    else:
-        post(path + "/error", {{"errorMessage": what, "errorType": "Unknown"}})
-"""
+WAITS = ("late-response", "next-refused")
+"""Cases whose broken runtime is told from a good one by what it goes on doing."""
 
-OFFICIAL = """import json, os
-if os.environ.get("CONFORMANCE_INIT_ERROR"):
-    raise RuntimeError("asked to")
-import time
-def handler(event, context):
-    what = event["conformance"]
-    if what == "echo":
-        return event
-    raise ValueError(what)
-"""
+REASONS = {
+    "three-invokes": "the process ended: exit status 0",
+    "utf-8": "not JSON",
+    "large-body": "expected response, got error",
+    "too-large": "segmentation fault",
+    "error": "no errorMessage",
+    "deadline": "not the deadline",
+    "timeout": "File exists",
+    "late-response": "no answer within 2 s",
+    "freeze": "the process ended: exit status 1",
+    "stream": "the stream was b'one two '",
+    "stream-error": "expected stream_error, got cut",
+    "init-error": "the process ended: exit status 1",
+    "missing-handler": "exited with 0",
+    "next-refused": "still there after 2 s",
+    "reconnect": "the process ended: exit status 1",
+    "chunked-event": "the process ended: exit status 1",
+    "chunked-answer": "the process ended: exit status 1",
+    "expect-continue": "not an answer: HTTP/1.1 100 Continue",
+    "long-headers": "more than 4096 bytes",
+}
 
 
-def run(program: Path, text: str, patience: float = 60.0) -> dict[str, CaseResult]:
-    program.write_text(text)
-    program.chmod(0o755)
-    return {result.case: result for result in asyncio.run(runtime_conformance(program, patience=patience))}
+def run(
+    program: Path, cases: Collection[str] = CASE_NAMES, patience: float = 60.0, idle: float = 0.0
+) -> dict[str, CaseResult]:
+    results = asyncio.run(runtime_conformance(bootstrap_subject(program), patience=patience, cases=cases, idle=idle))
+    return {result.case: result for result in results}
 
 
-def test_a_runtime_of_twenty_lines_passes_all_that_it_supports(tmp_path: Path) -> None:
-    results = run(tmp_path / "bootstrap", CLIENT.format(python=sys.executable, echo="event"))
+def test_a_runtime_that_keeps_to_the_contract_passes_every_case(tmp_path: Path) -> None:
+    results = run(write_client(tmp_path))
+
+    assert list(results) == list(CASE_NAMES)
+    assert [result for result in results.values() if result.verdict is not Verdict.PASSED] == []
+
+
+@pytest.mark.parametrize("case", CASE_NAMES)
+def test_every_case_fails_a_runtime_that_breaks_it_and_says_why(case: str, tmp_path: Path) -> None:
+    patience = 2.0 if case in WAITS else 60.0
+    result = run(write_client(tmp_path, broken=case), cases=[case], patience=patience)[case]
+
+    assert result.verdict is Verdict.FAILED
+    assert REASONS[case] in result.detail
+
+
+def test_a_runtime_that_gives_up_waiting_is_found_by_an_idle_time(tmp_path: Path) -> None:
+    assert run(write_client(tmp_path, broken="idle"), cases=[], idle=5.0)["idle"].verdict is Verdict.FAILED
+    assert run(write_client(tmp_path), cases=[], idle=0.5)["idle"].verdict is Verdict.PASSED
+
+
+def test_a_function_that_knows_nothing_but_echo_is_unsupported_where_it_may_be(tmp_path: Path) -> None:
+    program = write_client(tmp_path)
+    text = program.read_text().replace('("stream", "stream-error")', "()")
+    program.write_text(text.replace('if what == "sleep"', "if False").replace('if what == "large"', "if False"))
+
+    results = run(program)
 
     unsupported = {name for name, result in results.items() if result.verdict is Verdict.UNSUPPORTED}
-    assert unsupported == {"stream", "stream-error"}
+    assert unsupported == {"stream", "stream-error", "timeout", "late-response", "too-large"}
     assert [result for result in results.values() if result.verdict is Verdict.FAILED] == []
-    assert list(results) == [case.name for case in CASES]
 
 
 def test_a_runtime_that_changes_the_event_fails_where_it_shows(tmp_path: Path) -> None:
-    results = run(tmp_path / "bootstrap", CLIENT.format(python=sys.executable, echo='{"other": 1}'))
+    program = write_client(tmp_path)
+    program.write_text(program.read_text().replace("return event\n", "return 1\n"))
 
-    assert results["three-invokes"].verdict is Verdict.FAILED
+    results = run(program, cases=["three-invokes", "init-error"])
+
     assert "came back changed" in results["three-invokes"].detail
     assert results["init-error"].verdict is Verdict.PASSED
 
 
 def test_a_runtime_that_exits_at_once_is_told_its_status_and_last_words(tmp_path: Path) -> None:
-    results = run(tmp_path / "bootstrap", "#!/bin/sh\necho no interpreter here\nexit 3\n")
+    program = write_client(tmp_path)
+    program.write_text("#!/bin/sh\necho no interpreter here\nexit 3\n")
 
-    assert "ended with 3" in results["utf-8"].detail
-    assert "no interpreter here" in results["utf-8"].detail
+    results = run(program, cases=["utf-8", "next-refused"])
+
+    assert results["utf-8"].detail == "the process ended: exit status 3; its last line: no interpreter here"
     assert results["next-refused"].verdict is Verdict.PASSED
 
 
 def test_a_runtime_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    program = f'#!/bin/sh\nsleep 1000 &\necho $! >> "{pids}"\nwait\n'
-    results = run(tmp_path / "bootstrap", program, patience=0.5)
+    program = write_client(tmp_path)
+    program.write_text(f'#!/bin/sh\nsleep 1000 &\necho $! >> "{pids}"\nwait\n')
+
+    results = run(program, cases=["utf-8", "timeout", "init-error", "next-refused"], patience=0.5)
 
     assert {result.verdict for result in results.values()} == {Verdict.FAILED}
     assert "no answer within 0.5 s" in results["utf-8"].detail
@@ -94,13 +120,8 @@ def _lives(pid: str) -> bool:
 
 
 def test_what_cannot_be_started_raises(tmp_path: Path) -> None:
+    program = write_client(tmp_path)
+    program.write_text("#!/no/such/interpreter\n")
+
     with pytest.raises(OSError):
-        run(tmp_path / "bootstrap", "#!/no/such/interpreter\n")
-
-
-def test_the_python_client_of_aws_keeps_to_the_contract(tmp_path: Path) -> None:
-    (tmp_path / "conformance.py").write_text(OFFICIAL)
-    results = run(tmp_path / "bootstrap", f'#!/bin/sh\nexec "{sys.executable}" -m awslambdaric conformance.handler\n')
-
-    expected = {"three-invokes", "utf-8", "large-body", "error", "freeze", "init-error", "next-refused"}
-    assert {name: results[name] for name in expected if results[name].verdict is not Verdict.PASSED} == {}
+        run(program)

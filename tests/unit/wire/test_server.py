@@ -67,6 +67,17 @@ def test_a_request_is_answered_and_the_connection_kept() -> None:
     serve(echo, client)
 
 
+def test_an_answer_that_closes_says_so_and_is_the_last() -> None:
+    def hang_up(request: Request, responder: Responder) -> None:
+        responder.send(Response(200, [], b"bye", closes=True))
+
+    async def client(server: HttpServer, port: int) -> None:
+        answer = await exchange(port, b"GET / HTTP/1.1\r\n\r\n")
+        assert answer == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbye"
+
+    serve(hang_up, client)
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     async def client(server: HttpServer, port: int) -> None:
         paths = [f"/{number}" for number in range(40)]
