@@ -17,17 +17,21 @@ from lambdad.frontend.interface import Resolver
 from lambdad.frontend.trace import new_trace_id
 from lambdad.model.arn import Namespace, function_arn
 from lambdad.model.errors import (
+    ApiError,
     invalid_parameter,
     invalid_request_content,
     recursive_invocation,
     too_large,
-    validation,
 )
 from lambdad.model.invocation import Invocation
-from lambdad.model.limits import CLIENT_CONTEXT_MAX
+from lambdad.model.limits import CLIENT_CONTEXT_MAX, PAYLOAD_SYNC_MAX
 from lambdad.model.lineage import PASSES_MAX, pass_through
 from lambdad.model.target import Target
 from lambdad.wire.http import Request, Response
+from lambdad.wire.service import load_service
+from lambdad.wire.validate import validate_request
+
+_LOG_TYPES = frozenset({"None", "Tail"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,30 @@ def open_dispatch(resolver: Resolver, request: Request, call: Call, kinds: tuple
     Raises `ApiError`.
     """
     kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
-    if kind not in kinds:
-        raise validation(
-            f"1 validation error detected: Value '{kind}' at 'invocationType' failed to satisfy constraint: "
-            f"Member must satisfy enum value set: [{', '.join(kinds)}]"
-        )
-    target = resolver.resolve(call.namespace, call.name, call.qualifier, random.random())  # noqa: S311
+    if kind not in kinds or request.headers.get("x-amz-log-type", "None") not in _LOG_TYPES:
+        check_members(request, call, kinds)
+        raise invalid_parameter(f"The invocation type {kind[:64]} is not supported.")
+    try:
+        target = resolver.resolve(call.namespace, call.name, call.qualifier, random.random())  # noqa: S311
+    except ApiError as error:
+        if error.status == 404:  # what is found is well named: only who finds nothing pays for a look at the name
+            check_members(request, call, kinds)
+        raise
     if kind == "DryRun":
         return Response(204, [("x-amzn-RequestId", call.request_id)])
     return Opening(kind, target)
+
+
+def check_members(request: Request, call: Call, kinds: tuple[str, ...]) -> None:
+    """Raises AWS's ValidationException if a member of the call breaks a constraint of the service model."""
+    operation = load_service().operations["Invoke" if "Event" in kinds else "InvokeWithResponseStream"]
+    members = {
+        "FunctionName": call.name,
+        "Qualifier": call.qualifier,
+        "InvocationType": request.headers.get("x-amz-invocation-type"),
+        "LogType": request.headers.get("x-amz-log-type"),
+    }
+    validate_request(operation, {name: value for name, value in members.items() if value is not None})
 
 
 def read_invocation(
@@ -78,7 +97,7 @@ def read_invocation(
     headers = request.headers
     return Invocation(
         request_id=call.request_id,
-        payload=read_payload(request, payload_max),
+        payload=read_payload(request, payload_max, opening.kind),
         invoked_arn=opening.target.invoked_arn,
         client_context=read_client_context(headers.get("x-amz-client-context")),
         trace_id=read_trace(headers.get("x-amzn-trace-id"), opening, now),
@@ -110,11 +129,14 @@ def read_qualifier(query: str) -> str | None:
     return None
 
 
-def read_payload(request: Request, limit: int) -> bytes:
-    """The event of a request, `{}` for none. limit: bytes. Raises `ApiError` 400 and 413."""
+def read_payload(request: Request, limit: int, kind: str) -> bytes:
+    """The event of a request, `{}` for none. limit: bytes. kind: the invocation type. Raises `ApiError` 400 and 413."""
     body = request.body
-    if request.overflow or len(body) > limit:
-        raise too_large(f"Request must be smaller than {limit} bytes for the InvokeFunction operation")
+    size = len(body) + request.overflow
+    if size > limit and (kind != "Event" or size > PAYLOAD_SYNC_MAX):
+        raise too_large(f"Request must be smaller than {PAYLOAD_SYNC_MAX} bytes for the InvokeFunction operation")
+    if size > limit:
+        raise event_too_large(size, limit)
     if not body:
         return b"{}"
     try:
@@ -124,6 +146,12 @@ def read_payload(request: Request, limit: int) -> bytes:
             f"Could not parse request body into json: Could not parse payload into json: {error}"
         ) from None
     return body
+
+
+def event_too_large(size: int, limit: int) -> ApiError:
+    """AWS's error for an event that a synchronous call could have carried. Sizes: bytes."""
+    text = f"{size} byte payload is too large for the Event invocation type (limit {limit} bytes)"
+    return ApiError("RequestTooLargeException", 413, text)
 
 
 def read_client_context(header: str | None) -> str | None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lambdad.frontend.opening import Opening, identify_call, open_dispatch, read_invocation, read_qualifier
 from lambdad.model.arn import Namespace
-from lambdad.model.errors import ApiError
+from lambdad.model.errors import ApiError, function_not_found
 from lambdad.model.target import Target
 from lambdad.testing.specs import HERE, make_target
 from lambdad.wire.http import Request, Response
@@ -53,6 +53,20 @@ def test_a_type_that_the_operation_does_not_have_is_refused_before_anything_is_l
     with pytest.raises(ApiError, match="enum value set: \\[RequestResponse, DryRun\\]"):
         open_dispatch(resolver, request(x_amz_invocation_type="Event"), call, KINDS[1:])
     assert resolver.draws == []
+
+
+def test_what_is_not_found_may_be_no_name_at_all() -> None:
+    class Empty:
+        def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
+            raise function_not_found(name)
+
+    call = identify_call(request(query="Qualifier=a%3Fb"), HERE, "a%20b", "id")
+    with pytest.raises(
+        ApiError, match="^ValidationException.* 2 validation errors detected: Value 'a b' at 'functionN"
+    ):
+        open_dispatch(Empty(), request(), call, KINDS)
+    with pytest.raises(ApiError, match="Function not found"):
+        open_dispatch(Empty(), request(), identify_call(request(), HERE, "none", "id"), KINDS)
 
 
 def test_an_invocation_has_a_trace_and_a_log_tail_only_if_somebody_reads_it() -> None:
