@@ -20,7 +20,7 @@ import pytest
 from lambdad.linux.cgroup import CgroupTree
 from lambdad.sandbox.volume import TemplateStores
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
