@@ -5,6 +5,7 @@ Pure, but for the state of the stream. The bytes are the function's: any of them
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 import orjson
@@ -76,21 +77,30 @@ class TailWindow:
         return b"".join(self._records)[-self._limit :]
 
 
-def level_of_record(record: bytes) -> Level | None:
-    """The `level` that a JSON record carries; None for everything else."""
-    if not record.startswith(b"{"):
-        return None
-    try:
-        value = orjson.loads(record)
-        return Level[str(value["level"]).upper()]
-    except (orjson.JSONDecodeError, KeyError):
-        return None
+_LEVELS = {
+    **Level.__members__,
+    "WARNING": Level.WARN,
+    "INFORMATION": Level.INFO,
+    "CRITICAL": Level.FATAL,
+}
+_TIMES = ("timestamp", "time", "@timestamp", "Timestamp")
+"""As the managed runtimes and the loggers beside them name it."""
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
-def is_kept(record: bytes, least: Level) -> bool:
-    """Whether a record of a function with `LogFormat: JSON` passes its application log level.
+def level_of_record(record: bytes) -> Level:
+    """The level of a record of a function with `LogFormat: JSON`.
 
-    Managed runtimes filter by themselves; for the others AWS looks at the record's `level`, and keeps what has none.
+    It is that of a JSON object with a `level` and a time in the form of RFC 3339; everything else is INFO. Source:
+    "Log-level filtering", AWS Lambda Developer Guide.
     """
-    level = level_of_record(record)
-    return level is None or level >= least
+    if not record.startswith(b"{"):
+        return Level.INFO
+    try:
+        members = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        return Level.INFO
+    moment = next((members[name] for name in _TIMES if name in members), None)
+    if not isinstance(moment, str) or _RFC_3339.fullmatch(moment) is None:
+        return Level.INFO
+    return _LEVELS.get(str(members.get("level")).upper(), Level.INFO)

@@ -26,7 +26,6 @@ method returns and in the order in which it must happen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -34,6 +33,7 @@ from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import INIT_TIMEOUT_S, PAYLOAD_RESPONSE_MAX, STREAM_RESPONSE_MAX
 from lambdad.worker import faults
 from lambdad.worker.faults import Fault
+from lambdad.worker.outcome import Answered, Done, Summary
 
 CUT_GRACE_S = 0.25
 """How long after a broken response an exit of the process counts as its reason."""
@@ -126,14 +126,12 @@ class Effects(Protocol):
 
     def log_start(self, invocation: Invocation) -> None: ...
 
-    def log_done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
-        """The END of an invocation. fault: set unless the function succeeded. size: bytes of the response."""
+    def log_done(self, invocation: Invocation, done: Done) -> None:
+        """The END of an invocation."""
         ...
 
-    def log_report(
-        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
-    ) -> None:
-        """Its REPORT. duration_ms: that of the extensions included."""
+    def log_report(self, invocation: Invocation, summary: Summary) -> None:
+        """Its REPORT."""
         ...
 
     def log_init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
@@ -151,15 +149,6 @@ class Effects(Protocol):
     def gone(self) -> None:
         """Free everything; the environment is over."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """What the runtime made of an invocation. duration_ms: from its delivery to its answer."""
-
-    payload: bytes
-    fault: Fault | None
-    duration_ms: float
 
 
 class Environment:
@@ -180,8 +169,12 @@ class Environment:
         self._collected: list[bytes] = []
         """Pieces of a streamed response for a caller who does not take pieces."""
         self._streamed = 0
-        self._answered: _Answered | None = None
+        self._response_since: float | None = None
+        """When the response began that is being streamed."""
+        self._answered: Answered | None = None
         """While it lingers: what the runtime answered."""
+        self._is_done_told = False
+        """While it lingers: whether the log has the END of the invocation."""
         self._lingers = False
         """Whether the last answer said that the environment is not free yet."""
         self._after_reset: Callable[[], None] | None = None
@@ -208,6 +201,7 @@ class Environment:
         self._retried = False
         self._since = now
         self._streamed = 0
+        self._response_since = None
         if self.phase is Phase.RESETTING:
             return  # until the reset is over, and its time is not the invocation's
         self._effects.log_start(invocation)
@@ -226,7 +220,7 @@ class Environment:
         if self._invocation is not None:
             fault = Fault("Sandbox.Failure", f"RequestId: {self._invocation.request_id} Error: The sandbox was stopped")
             if self._answered is None:
-                self._conclude(now, fault.payload(), fault, lingers=False)
+                self._conclude(self._measure(now, fault.payload(), fault), lingers=False)
             else:
                 self._report(now, fault)
         is_ending = self.phase is Phase.RESETTING
@@ -299,7 +293,8 @@ class Environment:
                 self._init_phase_failed(now, "error", error_type)
             case Phase.REINIT:
                 self._log_reinit_failed(now, error_type)
-                self._conclude(now, payload, Fault(error_type, ""), lingers=self._effects.has_extensions())
+                answered = self._measure(now, payload, Fault(error_type, ""))
+                self._conclude(answered, lingers=self._effects.has_extensions())
                 self._reset(Reason.FAILURE, self._tell_free)
             case _:
                 raise AssertionError(self.phase)
@@ -313,6 +308,11 @@ class Environment:
     def response_too_large(self, now: float) -> None:
         fault = faults.response_too_large()
         self._answer(now, fault.payload(), fault)
+
+    def runtime_waits(self, now: float) -> None:
+        """The runtime has asked for another invocation; extensions may be busy with the last one still."""
+        if self._answered is not None and not self._is_done_told:
+            self._tell_done((now - self._answered.at) * 1000)
 
     def settled(self, now: float) -> None:
         """Runtime and extensions wait for the next invocation."""
@@ -330,6 +330,7 @@ class Environment:
         self.phase = Phase.STREAMING
         self._collected = []
         self._streamed = 0
+        self._response_since = now
         if self._invocation.streaming:
             self._effects.open_stream(content_type)
 
@@ -460,56 +461,79 @@ class Environment:
     def _fail(self, now: float, fault: Fault, reason: Reason = Reason.FAILURE) -> None:
         """Answer the invocation with an error of the sandbox, unless it is answered, and drop the process."""
         if self._answered is None:
-            self._conclude(now, fault.payload(), fault, lingers=self._effects.has_extensions())
+            self._conclude(self._measure(now, fault.payload(), fault), lingers=self._effects.has_extensions())
         else:
             self._report(now, fault)
         self._reset(reason, self._tell_free)
 
+    def _measure(self, now: float, payload: bytes, fault: Fault | None) -> Answered:
+        """What came of the invocation, now that it is there."""
+        began = now if self._response_since is None else self._response_since
+        return Answered(
+            payload=payload,
+            fault=fault,
+            at=now,
+            size=self._streamed or len(payload),
+            latency_ms=(began - self._since) * 1000,
+            duration_ms=(now - self._since) * 1000,
+        )
+
     def _answer(self, now: float, payload: bytes, fault: Fault | None) -> None:
         """The runtime has answered."""
+        answered = self._measure(now, payload, fault)
         if self._effects.is_settled():
             self.phase = Phase.IDLE
-            self._conclude(now, payload, fault, lingers=False)
+            self._conclude(answered, lingers=False)
             return
+        assert self._invocation is not None
         self.phase = Phase.LINGERING
-        invocation = self._invocation
-        assert invocation is not None
-        self._answered = answered = _Answered(payload, fault, (now - self._since) * 1000)
-        self._effects.log_done(invocation, answered.duration_ms, fault, self._streamed or len(payload))
-        if not invocation.tail:
-            self._reply(invocation, answered, lingers=True)
+        self._answered = answered
+        self._is_done_told = False
+        if not self._invocation.tail:
+            self._reply(self._invocation, answered, lingers=True)
+
+    def _tell_done(self, overhead_ms: float | None) -> None:
+        """The END of an invocation that lingers."""
+        assert self._invocation is not None
+        assert self._answered is not None
+        self._is_done_told = True
+        self._effects.log_done(self._invocation, self._answered.done(overhead_ms))
 
     def _report(self, now: float, fault: Fault | None) -> float:
         """End an invocation whose runtime has answered. Returns how long it lasted after that, in milliseconds."""
+        if not self._is_done_told:
+            self._tell_done(None)
         answered, self._answered = self._answered, None
         invocation, self._invocation = self._invocation, None
         assert answered is not None
         assert invocation is not None
         duration_ms = (now - self._since) * 1000
-        init_ms, self._init_ms = self._init_ms, None
-        self._effects.log_report(invocation, duration_ms, init_ms, fault or answered.fault)
+        extensions_ms = max(duration_ms - answered.duration_ms, 0.0)
+        self._effects.log_report(invocation, self._summarise(duration_ms, fault or answered.fault, extensions_ms))
         if invocation.tail:
             self._reply(invocation, answered, lingers=True)
-        return max(duration_ms - answered.duration_ms, 0.0)
+        return extensions_ms
 
-    def _conclude(self, now: float, payload: bytes, fault: Fault | None, *, lingers: bool) -> None:
+    def _conclude(self, answered: Answered, *, lingers: bool) -> None:
         """Answer and report at once. lingers: whether `free` will follow."""
         invocation, self._invocation = self._invocation, None
         assert invocation is not None
-        duration_ms = (now - self._since) * 1000
-        init_ms, self._init_ms = self._init_ms, None
-        size = self._streamed or len(payload)
-        effects = self._effects
+        effects, summary = self._effects, self._summarise(answered.duration_ms, answered.fault, None)
         effects.clear_timer()
         if invocation.tail:
-            effects.log_done(invocation, duration_ms, fault, size)
-            effects.log_report(invocation, duration_ms, init_ms, fault)
-        self._reply(invocation, _Answered(payload, fault, duration_ms), lingers=lingers)
+            effects.log_done(invocation, answered.done(None))
+            effects.log_report(invocation, summary)
+        self._reply(invocation, answered, lingers=lingers)
         if not invocation.tail:  # a caller who does not read the log need not wait for it
-            effects.log_done(invocation, duration_ms, fault, size)
-            effects.log_report(invocation, duration_ms, init_ms, fault)
+            effects.log_done(invocation, answered.done(None))
+            effects.log_report(invocation, summary)
 
-    def _reply(self, invocation: Invocation, answered: _Answered, *, lingers: bool) -> None:
+    def _summarise(self, duration_ms: float, fault: Fault | None, extensions_ms: float | None) -> Summary:
+        """For REPORT, which tells of an init phase once."""
+        init_ms, self._init_ms = self._init_ms, None
+        return Summary(fault=fault, init_ms=init_ms, extensions_ms=extensions_ms, duration_ms=duration_ms)
+
+    def _reply(self, invocation: Invocation, answered: Answered, *, lingers: bool) -> None:
         fault = answered.fault
         self._lingers = lingers
         result = InvocationResult(

@@ -22,7 +22,7 @@ from lambdad.wire.http import BodyFlow, Request
 from lambdad.wire.server import HttpServer, Responder
 from lambdad.worker.environment import Environment, Phase, Reason
 from lambdad.worker.extension_host import ExtensionHost, ExtensionLog, ExtensionPlan
-from lambdad.worker.faults import Fault
+from lambdad.worker.outcome import Done, Summary
 from lambdad.worker.output import OutputReader
 from lambdad.worker.remains import Remains, destroy
 from lambdad.worker.stream import StreamWindow
@@ -41,11 +41,9 @@ class FunctionLog(ExtensionLog, Protocol):
     def init_start(self, phase: str) -> None: ...
     def init_runtime_done(self, phase: str, status: str, error_type: str) -> None: ...
     def init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None: ...
-    def done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None: ...
+    def done(self, invocation: Invocation, done: Done) -> None: ...
     def start(self, invocation: Invocation) -> None: ...
-    def report(
-        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None, memory_mb: int
-    ) -> None: ...
+    def report(self, invocation: Invocation, summary: Summary, memory_mb: int) -> None: ...
     def output(self, data: bytes) -> None:
         """What the function wrote, in pieces as they came."""
         ...
@@ -378,17 +376,15 @@ class EnvironmentDriver:
     def log_start(self, invocation: Invocation) -> None:
         self._log.start(invocation)
 
-    def log_done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+    def log_done(self, invocation: Invocation, done: Done) -> None:
         if self._output is not None:
             self._output.drain()
-        self._log.done(invocation, duration_ms, fault, size)
+        self._log.done(invocation, done)
 
-    def log_report(
-        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
-    ) -> None:
+    def log_report(self, invocation: Invocation, summary: Summary) -> None:
         if self._sandbox is not None:
             self._sample_memory(self._sandbox)
-        self._log.report(invocation, duration_ms, init_ms, fault, self.memory_used_mb())
+        self._log.report(invocation, summary, self.memory_used_mb())
 
     def log_init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
         if self._output is not None:
@@ -456,6 +452,7 @@ class EnvironmentDriver:
     def runtime_waits(self) -> None:
         """It has asked for another invocation."""
         if self._extensions is not None:
+            self._machine.runtime_waits(time.monotonic())
             self.extensions_changed()
 
     def extensions_changed(self) -> None:

@@ -5,7 +5,7 @@ Implements `environment_driver.FunctionLog`. `now_ms` gives milliseconds since t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from lambdad.model.environment import EnvironmentSpec
@@ -16,6 +16,7 @@ from lambdad.telemetry.function_log import (
     InitRuntimeDone,
     InitStart,
     InvokeStart,
+    Level,
     LogFormatter,
     Report,
     RuntimeDone,
@@ -24,8 +25,8 @@ from lambdad.telemetry.function_log import (
     parse_level,
 )
 from lambdad.telemetry.hub import TelemetryHub
-from lambdad.telemetry.log_lines import LineSplitter, TailWindow
-from lambdad.worker.faults import Fault
+from lambdad.telemetry.log_lines import LineSplitter, TailWindow, level_of_record
+from lambdad.worker.outcome import Done, Summary
 
 
 class Writer(Protocol):
@@ -45,6 +46,7 @@ class EnvironmentLog:
         "_hub",
         "_init_started",
         "_is_runtime_done",
+        "_least",
         "_now_ms",
         "_runtime_version",
         "_spec",
@@ -69,6 +71,8 @@ class EnvironmentLog:
         self._runtime_version = runtime_version
         self._now_ms = now_ms
         self._formatter = LogFormatter(spec.log_format, parse_level(spec.system_log_level))
+        self._least = parse_level(spec.application_log_level) if spec.log_format == "JSON" else Level.TRACE
+        """Records of the function below it are not in the log. Text has no levels."""
         self._splitter = LineSplitter()
         self._extensions: dict[str, LineSplitter] = {}
         self._tail = TailWindow()
@@ -145,28 +149,32 @@ class EnvironmentLog:
         tracing = Tracing(value=invocation.trace_id) if invocation.trace_id else None
         self.tell(InvokeStart(request_id=invocation.request_id, version=self._spec.version, tracing=tracing))
 
-    def done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+    def done(self, invocation: Invocation, done: Done) -> None:
         self._finish_line()
+        parts = [
+            ("responseLatency", done.latency_ms),
+            ("responseDuration", done.response_ms),
+            ("runtimeOverhead", done.overhead_ms),
+        ]
         self.tell(
             RuntimeDone(
                 request_id=invocation.request_id,
-                duration_ms=duration_ms,
-                status="success" if fault is None else fault.status,
-                error_type=None if fault is None else fault.error_type,
-                produced_bytes=size,
+                duration_ms=done.duration_ms,
+                status="success" if done.fault is None else done.fault.status,
+                error_type=None if done.fault is None else done.fault.error_type,
+                produced_bytes=done.size,
                 tracing=Tracing(value=invocation.trace_id) if invocation.trace_id else None,
-                spans=self._spans(duration_ms),
+                spans=self._spans(parts, 0.0),
             )
         )
 
-    def report(
-        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None, memory_mb: int
-    ) -> None:
-        told_init_ms, restore_ms = self._start_times(init_ms)
+    def report(self, invocation: Invocation, summary: Summary, memory_mb: int) -> None:
+        told_init_ms, restore_ms = self._start_times(summary.init_ms)
+        fault, extensions_ms = summary.fault, summary.extensions_ms
         self.tell(
             Report(
                 request_id=invocation.request_id,
-                duration_ms=duration_ms,
+                duration_ms=summary.duration_ms,
                 memory_size_mb=self._spec.memory_mb,
                 memory_used_mb=memory_mb,
                 init_ms=told_init_ms,
@@ -174,6 +182,7 @@ class EnvironmentLog:
                 status="success" if fault is None else fault.status,
                 error_type=None if fault is None else fault.error_type,
                 tracing=Tracing(value=invocation.trace_id) if invocation.trace_id else None,
+                spans=self._spans([("extensionOverhead", extensions_ms)], summary.duration_ms - (extensions_ms or 0.0)),
             )
         )
 
@@ -199,11 +208,19 @@ class EnvironmentLog:
         self._finish_line()
         self._writer.close()
 
-    def _spans(self, duration_ms: float) -> tuple[Span, ...]:
-        """Parts of the time of an invocation, for whoever listens; a log does not show them."""
-        if self._hub is None:
+    def _spans(self, parts: Iterable[tuple[str, float | None]], after_ms: float) -> tuple[Span, ...]:
+        """Parts of the time of an invocation that follow each other, the first so long after its start.
+
+        They are for whoever listens, and in the log as JSON; text does not show them.
+        """
+        if self._hub is None and self._formatter.log_format != "JSON":
             return ()
-        return (Span("responseLatency", self._started_ms, duration_ms),)
+        spans, start_ms = [], self._started_ms + after_ms
+        for name, duration_ms in parts:
+            if duration_ms is not None:
+                spans.append(Span(name, start_ms, duration_ms))
+                start_ms += duration_ms
+        return tuple(spans)
 
     def _finish_line(self) -> None:
         """What was written without a line end belongs to the request that wrote it."""
@@ -211,7 +228,9 @@ class EnvironmentLog:
             self._line("function", record, self._now_ms())
 
     def _line(self, kind: str, record: bytes, now_ms: int) -> None:
-        self._append(now_ms, record)
+        is_filtered = kind == "function" and self._least > Level.TRACE
+        if not is_filtered or level_of_record(record) >= self._least:
+            self._append(now_ms, record)
         if self._hub is not None:
             self._hub.line(kind, record, now_ms)
 

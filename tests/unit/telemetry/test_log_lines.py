@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdad.telemetry.function_log import Level
-from lambdad.telemetry.log_lines import LineSplitter, TailWindow, is_kept, level_of_record
+from lambdad.telemetry.log_lines import LineSplitter, TailWindow, level_of_record
 
 
 def test_lines_are_records_whatever_the_pieces() -> None:
@@ -55,13 +58,34 @@ def test_the_tail_is_the_end_of_everything(records: list[bytes], limit: int) -> 
 
 
 def test_a_json_record_tells_its_level() -> None:
-    assert level_of_record(b'{"level":"warn","message":"m"}') is Level.WARN
-    assert level_of_record(b'{"level":17}') is None
-    assert level_of_record(b'{"message":') is None
-    assert level_of_record(b"plain") is None
+    for name, level in (
+        ("trace", Level.TRACE),
+        ("warn", Level.WARN),
+        ("WARNING", Level.WARN),
+        ("Critical", Level.FATAL),
+    ):
+        record = {"timestamp": "2026-01-31T23:59:59.5Z", "level": name}
+        assert level_of_record(json.dumps(record).encode()) is level
+    assert level_of_record(b'{"level":"debug","time":"2026-01-31T23:59:59+01:00"}') is Level.DEBUG
 
 
-def test_a_record_below_the_level_is_not_kept_and_one_without_a_level_is() -> None:
-    assert not is_kept(b'{"level":"DEBUG"}', Level.INFO)
-    assert is_kept(b'{"level":"ERROR"}', Level.INFO)
-    assert is_kept(b"print", Level.FATAL)
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"plain",
+        b'{"message":',
+        b'{"level":"debug"}',
+        b'{"level":"debug","timestamp":"31 January"}',
+        b'{"level":17,"timestamp":"2026-01-31T23:59:59Z"}',
+        b'{"level":null,"timestamp":"2026-01-31T23:59:59Z"}',
+        b'{"level":"debug","timestamp":1769903999}',
+        b'{"a":' * 2000,
+    ],
+)
+def test_what_does_not_tell_its_level_and_its_time_is_information(record: bytes) -> None:
+    assert level_of_record(record) is Level.INFO
+
+
+@given(st.binary(max_size=200))
+def test_whatever_a_function_writes_has_a_level(record: bytes) -> None:
+    assert level_of_record(b"{" + record) in Level

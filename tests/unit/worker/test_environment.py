@@ -11,6 +11,7 @@ from lambdad.model.invocation import Invocation, InvocationResult
 from lambdad.model.limits import INIT_TIMEOUT_S, PAYLOAD_RESPONSE_MAX, STREAM_RESPONSE_MAX
 from lambdad.worker.environment import CUT_GRACE_S, Environment, Phase, Reason
 from lambdad.worker.faults import Fault
+from lambdad.worker.outcome import Done, Summary
 
 EXIT = {"clean": False, "description": "exit status 1", "out_of_memory": False}
 
@@ -37,6 +38,7 @@ class Recorder:
         """Whether runtime or extensions have not asked for the next invocation yet."""
         self.freed = 0
         self.done: list[str] = []
+        self.ends: list[Done] = []
 
     def launch(self) -> None:
         self.calls.append("launch")
@@ -84,13 +86,12 @@ class Recorder:
     def log_start(self, invocation: Invocation) -> None:
         pass
 
-    def log_done(self, invocation: Invocation, duration_ms: float, fault: Fault | None, size: int) -> None:
+    def log_done(self, invocation: Invocation, done: Done) -> None:
         self.done.append(invocation.request_id)
+        self.ends.append(done)
 
-    def log_report(
-        self, invocation: Invocation, duration_ms: float, init_ms: float | None, fault: Fault | None
-    ) -> None:
-        self.reports.append((invocation.request_id, duration_ms, init_ms, fault))
+    def log_report(self, invocation: Invocation, summary: Summary) -> None:
+        self.reports.append((invocation.request_id, summary.duration_ms, summary.init_ms, summary.fault))
 
     def log_init_done(self, phase: str, duration_ms: float, status: str, error_type: str) -> None:
         if status != "success":
@@ -397,11 +398,35 @@ def test_the_answer_does_not_wait_for_extensions_and_the_report_does() -> None:
     environment, effects = lingering_environment()
     [(_, result)] = effects.replies
     assert (result.payload, result.lingers, result.timings) == (b'"ok"', True, {"duration": 500.0})
-    assert (effects.done, effects.reports, environment.phase) == (["r1"], [], Phase.LINGERING)
+    assert (effects.done, effects.reports, environment.phase) == ([], [], Phase.LINGERING)
     assert not environment.is_available
+    environment.runtime_waits(1.75)
+    [done] = effects.ends
+    assert (done.latency_ms, done.response_ms, done.overhead_ms, done.duration_ms) == (500.0, 0.0, 250.0, 750.0)
     environment.settled(2.0)
+    assert effects.done == ["r1"]
     assert [report[1] for report in effects.reports] == [1000.0]
     assert (effects.freed, effects.timer, environment.is_available) == (1, None, True)
+
+
+def test_the_parts_of_a_streamed_response_are_measured() -> None:
+    environment, effects = ready_environment()
+    environment.invoke(1.0, invocation(streaming=True))
+    environment.stream_opened(1.25, "text/plain")
+    environment.stream_data(1.5, b"abc")
+    environment.stream_ended(2.0)
+    [done] = effects.ends
+    assert (done.latency_ms, done.response_ms, done.overhead_ms, done.size) == (250.0, 750.0, None, 3)
+    environment.invoke(3.0, invocation("r2"))
+    environment.responded(3.5, b"{}")
+    assert effects.ends[1].latency_ms == 500.0
+
+
+def test_an_end_is_told_once_even_if_the_runtime_never_asks_again() -> None:
+    environment, effects = lingering_environment()
+    environment.timer(4.0)
+    environment.runtime_waits(4.5)
+    assert (effects.done, effects.ends[0].overhead_ms) == (["r1"], None)
 
 
 def test_a_caller_who_reads_the_log_waits_for_its_report() -> None:

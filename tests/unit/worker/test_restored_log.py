@@ -7,6 +7,7 @@ from dataclasses import replace
 from tests.unit.worker.worker_world import SPEC
 
 from lambdad.model.invocation import Invocation
+from lambdad.worker.outcome import Summary
 from lambdad.worker.restored_log import RestoredLog
 
 
@@ -30,7 +31,8 @@ def test_a_restore_is_told_and_reported_with_its_invocation() -> None:
     log, writer = make_log()
     log.init_start("init")
     log.init_done("init", 12.5, "success", "")
-    log.report(Invocation(request_id="r", payload=b"", invoked_arn=""), 2.0, 12.5, None, 40)
+    summary = Summary(fault=None, init_ms=12.5, extensions_ms=None, duration_ms=2.0)
+    log.report(Invocation(request_id="r", payload=b"", invoked_arn=""), summary, 40)
     assert writer.lines[:2] == [
         "RESTORE_START Runtime Version: python:3.12",
         "RESTORE_REPORT Restore Duration: 12.50 ms",
