@@ -61,9 +61,7 @@ def test_what_is_not_found_may_be_no_name_at_all() -> None:
             raise function_not_found(name)
 
     call = identify_call(request(query="Qualifier=a%3Fb"), HERE, "a%20b", "id")
-    with pytest.raises(
-        ApiError, match="^ValidationException.* 2 validation errors detected: Value 'a b' at 'functionN"
-    ):
+    with pytest.raises(ApiError, match="2 validation errors detected"):
         open_dispatch(Empty(), request(), call, KINDS)
     with pytest.raises(ApiError, match="Function not found"):
         open_dispatch(Empty(), request(), identify_call(request(), HERE, "none", "id"), KINDS)
