@@ -65,6 +65,10 @@ def test_nbdcopy_reads_the_plain_image_and_the_reads_are_drawn(kind: str, store:
     drawn = run_image("heat", "tree", "--store", store)
     assert drawn.stdout.startswith("<svg ")
     assert "read as number 1 after 0 ms" in drawn.stdout
+    read = json.loads(run_image("heat", "tree", "--json", "--store", store).stdout)["read"]
+    named = {file["path"] for chunk in read for file in chunk["files"]}
+    tree = tmp_path / "tree"
+    assert named == {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if path.is_file() and path.stat().st_size}
 
 
 @pytest.mark.skipif(bool(missing_for_ext4()), reason=missing_for_ext4())

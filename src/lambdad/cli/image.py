@@ -23,10 +23,11 @@ from lambdad.chunks.objects import ObjectMissing
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_chunks
 from lambdad.cli.image_disk import AtPort, AtSocket, AtVhostUser, Disk, read_certificates, serve_until_interrupted
-from lambdad.cli.image_heat import draw_heat
+from lambdad.cli.image_heat import describe_heat, draw_heat
 from lambdad.cli.image_plot import draw_shares
 from lambdad.cli.image_pull import parse_platform, pull_image
-from lambdad.cli.image_serving import load_trace, mount_until_interrupted
+from lambdad.cli.image_serving import mount_until_interrupted
+from lambdad.cli.image_start import load_heat
 from lambdad.cli.image_store import ImageStore
 from lambdad.cli.image_usage import Chunks, amount, chunks_of, compare, together, usage
 from lambdad.cli.output import note, print_json, print_line, print_table, progress, size
@@ -266,18 +267,18 @@ def heat(
     name: NameArgument,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: standard output.")] = None,
     store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Draw which chunks the recorded start read, and when, as an SVG."""
+    """Draw which chunks the recorded start read, when, and which files are in them, as an SVG."""
     with opened(store) as images, images.reading():
-        trace = asyncio.run(load_trace(images, name))
-        if not trace:
-            raise CliError(f"no start of {name} was recorded: read from it with `mount` or `serve` first")
-        picture = draw_heat(name, asyncio.run(images.manifest(name)), trace)
-        if output is None:
-            print_line(picture.rstrip())
-        else:
-            output.write_text(picture)
-            note(f"{output}: {len(trace)} chunks read")
+        found = asyncio.run(load_heat(images, name))
+        if output is not None:
+            output.write_text(draw_heat(found))
+            note(f"{output}: {len(found.trace)} chunks read")
+    if as_json:
+        print_json(describe_heat(found))
+    elif output is None:
+        print_line(draw_heat(found).rstrip())
 
 
 @app.command()

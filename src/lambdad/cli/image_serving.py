@@ -13,7 +13,6 @@ from lambdad.block.messages import Configure
 from lambdad.block.mount import ImageMounts
 from lambdad.block.read_path import ReadPath, open_read_path
 from lambdad.block.service import BlockService
-from lambdad.block.trace import TraceEntry
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_guard import guarded
 from lambdad.cli.image_store import ImageStore
@@ -23,12 +22,6 @@ from lambdad.model.clock import SystemClock
 RECORD_MS = 10_000
 """What is read in so many milliseconds after the first read is the start: `heat` draws it."""
 _MS_BIND = 4096
-
-
-async def load_trace(images: ImageStore, name: str) -> tuple[TraceEntry, ...]:
-    """What the recorded start of an image read; empty if none was recorded."""
-    async with image_read_path(images) as path:
-        return await path.load_trace(await images.manifest(name))
 
 
 async def mount_until_interrupted(images: ImageStore, name: str, target: Path, ready: Callable[[], None]) -> None:

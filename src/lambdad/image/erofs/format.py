@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from lambdad.image.errors import InvalidImage
 from lambdad.image.tree import Xattrs
@@ -41,6 +42,26 @@ _XATTR_PREFIXES: tuple[tuple[bytes, int], ...] = (
     (b"trusted.", 4),
     (b"security.", 6),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Super:
+    """What a reader needs of a superblock. meta: offset of the inodes."""
+
+    block_size: int
+    root_nid: int
+    meta: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """What a reader needs of an inode. location: first block, or the chunk format. header: bytes before its tail."""
+
+    layout: int
+    mode: int
+    size: int
+    location: int
+    header: int
 
 
 def superblock(
@@ -78,6 +99,26 @@ def inode(
         1 | layout << 1, count, mode, 0, size, location, number & 0xFFFFFFFF, uid, gid,
         seconds & 0xFFFFFFFFFFFFFFFF, nanoseconds, links,
     )  # fmt: skip
+
+
+def parse_superblock(data: bytes) -> Super:
+    """data: what stands at SUPER_OFFSET. Raises `InvalidImage`."""
+    if len(data) < _SUPER.size:
+        raise InvalidImage("the image is too short for EROFS")
+    fields = _SUPER.unpack_from(data)
+    magic, bits, root_nid, meta_block = fields[0], fields[3], fields[5], fields[10]
+    if magic != _MAGIC or 1 << bits not in BLOCK_SIZES:
+        raise InvalidImage("this is not an EROFS that lambdad wrote")
+    return Super(1 << bits, root_nid, meta_block << bits)
+
+
+def parse_inode(data: bytes) -> Inode:
+    """data: INODE bytes. Raises `InvalidImage`."""
+    kind, xattrs, mode, _, size, location, *_ = _INODE.unpack(data)
+    if not kind & 1 or kind >> 1 not in (FLAT_PLAIN, FLAT_INLINE, CHUNK_BASED):
+        raise InvalidImage(f"the image has an inode of kind {kind}, which lambdad does not write")
+    header = INODE + (_XATTR_HEADER.size + 4 * (xattrs - 1) if xattrs else 0)
+    return Inode(kind >> 1, mode, size, location, header)
 
 
 def xattr_body(xattrs: Xattrs) -> bytes:
@@ -135,6 +176,22 @@ def _listing_block(batch: list[tuple[bytes, int, int]]) -> bytes:
         records.append(_DIRENT.pack(nid, offset, kind))
         offset += len(name)
     return b"".join(records) + b"".join(name for name, _, _ in batch)
+
+
+def parse_listing(block: bytes) -> list[tuple[bytes, int]]:
+    """Name and nid of each entry of one block of a directory. Raises `InvalidImage`."""
+    try:
+        first = _DIRENT.unpack_from(block)[1]
+        records = list(_DIRENT.iter_unpack(block[:first]))
+    except struct.error:
+        raise InvalidImage("a directory of the image is damaged") from None
+    ends = [offset for _, offset, _ in records[1:]] + [len(block)]
+    entries = []
+    for (nid, start, _), end in zip(records, ends, strict=True):
+        if not first <= start <= end <= len(block):
+            raise InvalidImage("a directory of the image is damaged")
+        entries.append((block[start:end].rstrip(b"\0"), nid))
+    return entries
 
 
 def _crc32c(data: bytes) -> int:

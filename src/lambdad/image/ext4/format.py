@@ -65,6 +65,26 @@ class Super:
     uuid: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What a reader needs of a superblock. descriptors: offset of the first group's."""
+
+    block_size: int
+    inodes: int
+    inodes_per_group: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """What a reader needs of an inode. data: extents, target, or nothing."""
+
+    mode: int
+    size: int
+    flags: int
+    data: bytes
+
+
 def superblock(s: Super) -> bytes:
     """The 1,024 bytes at SUPER_OFFSET. Every time in it is zero."""
     log = s.block_size.bit_length() - 11
@@ -88,6 +108,22 @@ def superblock(s: Super) -> bytes:
     struct.pack_into("<HHI", block, 0x15C, INODE_EXTRA, INODE_EXTRA, 0x1)  # signed hash of names
     block[0x174] = 4  # log2 of groups per flexible group; their metadata may be anywhere
     return bytes(block)
+
+
+def parse_superblock(data: bytes) -> Geometry:
+    """data: the 1,024 bytes at SUPER_OFFSET. Raises `InvalidImage`."""
+    fields = struct.unpack_from("<13I6H4I2HI2H3I", data)
+    log, per_group, magic, inode_size, incompat = fields[6], fields[10], fields[15], fields[26], fields[29]
+    ours = _INCOMPAT_FILETYPE | _INCOMPAT_EXTENTS | _INCOMPAT_FLEX_BG
+    if (magic, inode_size, incompat) != (0xEF53, INODE, ours) or log not in (0, 2) or not per_group:
+        raise InvalidImage("this is not an ext4 that lambdad wrote")
+    block_size = 1024 << log
+    return Geometry(block_size, fields[0], per_group, (SUPER_OFFSET // block_size + 1) * block_size)
+
+
+def parse_group(data: bytes) -> int:
+    """The first block of a group's inode table, of its GROUP_DESCRIPTOR bytes."""
+    return int(_GROUP.unpack(data)[2])
 
 
 def group_descriptor(
@@ -124,6 +160,28 @@ def inode(
     )  # fmt: skip
     tail = struct.pack("<HHIIIIII", INODE_EXTRA, 0, extra, extra, extra, low, extra, 0)
     return (head + tail + b"\0\0\0\0" + xattrs).ljust(INODE, b"\0")
+
+
+def parse_inode(data: bytes) -> Inode:
+    """data: the first 128 bytes."""
+    mode, _, low, _, _, _, _, _, _, _, flags, _, rest, _, _, high = struct.unpack_from("<HHIIIIIHHIII60sIII", data)
+    return Inode(mode, high << 32 | low, flags, rest)
+
+
+def parse_extent_node(data: bytes) -> tuple[int, list[tuple[int, int, int]]]:
+    """Depth, and the entries: logical block, blocks (0 above the leaves), place. Raises `InvalidImage`."""
+    magic, count, _, depth, _ = _EXTENT_HEADER.unpack_from(data)
+    if magic != _EXTENT_MAGIC or _EXTENT_HEADER.size + count * _EXTENT.size > len(data):
+        raise InvalidImage("an extent tree of the image is damaged")
+    entries = []
+    for at in range(_EXTENT_HEADER.size, _EXTENT_HEADER.size + count * _EXTENT.size, _EXTENT.size):
+        if depth:
+            logical, low, high, _ = _EXTENT_INDEX.unpack_from(data, at)
+            entries.append((logical, 0, high << 32 | low))
+        else:
+            logical, length, high, low = _EXTENT.unpack_from(data, at)
+            entries.append((logical, length, high << 32 | low))
+    return depth, entries
 
 
 def extent_tree_blocks(count: int, block_size: int) -> int:
@@ -194,6 +252,22 @@ def _end_listing(block: bytearray, last: int, block_size: int) -> bytes:
     """The last entry owns the rest of the block."""
     struct.pack_into("<H", block, last + 4, block_size - last)
     return bytes(block.ljust(block_size, b"\0"))
+
+
+def parse_listing(block: bytes) -> list[tuple[bytes, int]]:
+    """Name and inode number of each entry of one block of a linear directory. Raises `InvalidImage`."""
+    entries = []
+    at = 0
+    while at < len(block):
+        if at + _DIRENT.size > len(block):
+            raise InvalidImage("a directory of the image is damaged")
+        number, length, named, _ = _DIRENT.unpack_from(block, at)
+        if length < _DIRENT.size + named or at + length > len(block):
+            raise InvalidImage("a directory of the image is damaged")
+        if number:
+            entries.append((block[at + _DIRENT.size : at + _DIRENT.size + named], number))
+        at += length
+    return entries
 
 
 def _dirent_size(name: bytes) -> int:
