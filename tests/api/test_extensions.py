@@ -14,6 +14,7 @@ from lambdad.model.arn import Namespace
 from lambdad.telemetry.log_store import LogStore
 from lambdad.testing.deploying import Deployed, deploy_python, zip_of
 from lambdad.testing.local_node import LocalNode
+from lambdad.testing.telemetry_schema import check_event
 from lambdad.testing.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -113,6 +114,18 @@ def test_the_python_example_receives_telemetry(node: LocalNode, lambda_client: A
             return has_all()
 
         wait_until(invoked_until_all, "every kind of event", DEADLINE_S)
+        events = _telemetry(logs)
+        assert [problem for event in events for problem in check_event(event)] == []
+        done, report = (
+            next(event["record"] for event in events if event["type"] == f"platform.{kind}")
+            for kind in ("runtimeDone", "report")
+        )
+        assert [span["name"] for span in done["spans"]] == ["responseLatency", "responseDuration", "runtimeOverhead"]
+        assert sum(span["durationMs"] for span in done["spans"]) == pytest.approx(
+            done["metrics"]["durationMs"], abs=0.01
+        )
+        assert done["metrics"]["producedBytes"] == len(b'"x"')
+        assert [span["name"] for span in report["spans"]] == ["extensionOverhead"]
         assert "the function" in [event["record"] for event in _telemetry(logs) if event["type"] == "function"]
 
 

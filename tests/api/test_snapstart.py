@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from lambdad.model.arn import Namespace
+from lambdad.telemetry.log_store import LogStore
 from lambdad.testing.deploying import Deployed, Outcome, deploy, deploy_python
+from lambdad.testing.local_node import LocalNode
 from lambdad.testing.probes import can_make_namespaces, can_mount_loop, is_root, skip_unless
+from lambdad.testing.telemetry_schema import check_event
 from lambdad.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.kernel, skip_unless(is_root(), can_make_namespaces(), can_mount_loop())]
@@ -118,6 +123,28 @@ def test_a_hook_that_fails_before_the_snapshot_fails_the_version(lambda_client: 
         shown = publish(function)
         assert shown["State"] == "Failed"
         assert "Runtime.BeforeSnapshotError" in shown["StateReason"]
+
+
+def test_a_json_log_tells_of_the_restore_in_the_schema_of_telemetry(node: LocalNode, lambda_client: Any) -> None:
+    logging = {"LogFormat": "JSON", "SystemLogLevel": "DEBUG"}
+    source = "def handler(event, context):\n    return 1\n"
+    with deploy_python(lambda_client, source, SnapStart=SNAP_START, LoggingConfig=logging) as function:
+        assert publish(function)["State"] == "Active"
+        call(function)
+        store, told = LogStore(node.data_dir / "logs"), []
+
+        def has_reported() -> bool:
+            arn = f"/aws/lambda/{function.name}"
+            told[:] = [json.loads(record.text) for record in store.read(Namespace("0" * 12, "us-east-1"), arn)]
+            return any(event["type"] == "platform.report" for event in told)
+
+        wait_until(has_reported, "a report", DEADLINE_S)
+        assert [problem for event in told for problem in check_event(event)] == []
+        kinds = [event["type"].removeprefix("platform.") for event in told]
+        assert sorted(kinds[:3]) == ["initReport", "initRuntimeDone", "initStart"]
+        assert kinds[3:] == ["restoreStart", "restoreRuntimeDone", "restoreReport", "start", "runtimeDone", "report"]
+        metrics = told[-1]["record"]["metrics"]
+        assert metrics["billedRestoreDurationMs"] >= metrics["restoreDurationMs"] > 0
 
 
 def test_the_unpublished_function_starts_as_all_others_do(restored: Deployed) -> None:

@@ -315,7 +315,7 @@ def level_of(event: Event) -> Level:
 def telemetry_record(event: Event, now_ms: int) -> Mapping[str, Any]:
     """`{"time": …, "type": "platform.…", "record": {…}}`; members that do not apply are absent."""
     kind, members = _record(event)
-    record = {name: value for name, value in members.items() if value is not None and value != []}
+    record = {name: value for name, value in members.items() if value is not None and (name != "spans" or value)}
     return {"time": format_time(now_ms), "type": f"platform.{kind}", "record": record}
 
 

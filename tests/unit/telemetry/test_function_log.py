@@ -30,6 +30,7 @@ from lambdad.telemetry.function_log import (
     stream_name,
     telemetry_record,
 )
+from lambdad.testing.telemetry_schema import check_event
 
 REQUEST = "6d68ca91-49c9-448d-89b8-7ca3e6dc66aa"
 NOON = 1_767_225_600_064
@@ -240,6 +241,21 @@ RECORDS: list[tuple[Event, str, dict[str, object]]] = [
 @pytest.mark.parametrize(("event", "kind", "record"), RECORDS)
 def test_an_event_has_the_record_of_the_telemetry_schema(event: Event, kind: str, record: dict[str, object]) -> None:
     assert telemetry_record(event, NOON) == {"time": "2026-01-01T00:00:00.064Z", "type": kind, "record": record}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(event for event, _, _ in RECORDS),
+        *(event for event, _ in TEXTS),
+        ExtensionState(name="n", state="LaunchError", error_type="PermissionDenied"),
+        RuntimeDone(request_id=REQUEST, duration_ms=0.0, status="timeout", tracing=Tracing(value="Root=1-2-3")),
+        RestoreRuntimeDone(status="timeout"),
+        InitRuntimeDone(status="error", error_type="Runtime.ExitError", initialization_type="snap-start"),
+    ],
+)
+def test_every_event_keeps_the_schema(event: Event) -> None:
+    assert check_event(telemetry_record(event, NOON)) == []
 
 
 def test_json_logs_hold_what_the_system_level_lets_through() -> None:
