@@ -43,8 +43,33 @@ resource "aws_cloudwatch_log_group" "hello" {
   }
 }
 
-data "aws_iam_role" "hello" {
-  name = "hello"
+data "aws_iam_policy_document" "lambda_may_assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "hello" {
+  name               = "hello-terraform"
+  assume_role_policy = data.aws_iam_policy_document.lambda_may_assume.json
+}
+
+resource "aws_iam_role_policy_attachment" "logs" {
+  role       = aws_iam_role.hello.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+}
+
+resource "aws_iam_role_policy" "queue" {
+  name = "queue"
+  role = aws_iam_role.hello.id
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sqs:*", Resource = "*" }]
+  })
 }
 
 resource "aws_lambda_layer_version" "greeting" {
@@ -57,7 +82,7 @@ resource "aws_lambda_layer_version" "greeting" {
 resource "aws_lambda_function" "hello" {
   function_name                  = "hello-terraform"
   description                    = var.description
-  role                           = data.aws_iam_role.hello.arn
+  role                           = aws_iam_role.hello.arn
   runtime                        = "python3.11"
   handler                        = "app.handler"
   filename                       = "${path.module}/function.zip"

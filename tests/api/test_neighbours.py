@@ -21,12 +21,12 @@ from lambdad.testing.local_node import REGION, LocalNode
 from lambdad.testing.waiting import wait_until
 
 
-def other_client(node: LocalNode, service: str, **options: Any) -> Any:
+def other_client(node: LocalNode, service: str, account: str = "test", **options: Any) -> Any:
     return boto3.client(
         service,
         endpoint_url=node.endpoint,
         region_name=REGION,
-        aws_access_key_id="test",
+        aws_access_key_id=account,
         aws_secret_access_key="test",
         config=Config(**options),
     )
@@ -128,7 +128,8 @@ def test_a_live_tail_shows_what_comes(node: LocalNode) -> None:
 
 
 def test_a_role_is_what_functions_call_it(node: LocalNode) -> None:
-    role = other_client(node, "iam").get_role(RoleName="execution")["Role"]
-    assert role["Arn"] == "arn:aws:iam::000000000000:role/execution"
+    """In an account that has made none; roles that are made are in test_roles.py."""
+    role = other_client(node, "iam", account="454545454545").get_role(RoleName="execution")["Role"]
+    assert role["Arn"] == "arn:aws:iam::454545454545:role/execution"
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Action"] == "sts:AssumeRole"

@@ -33,6 +33,7 @@ def up(
         typer.Option(metavar="DIR", help="Root of functions from zips, of `lambdad base build`. Default: the host's."),
     ] = None,
     egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
+    roles: Annotated[str | None, typer.Option(help="Roles functions may have: any, or kept: made here by IAM.")] = None,
     egress_allow: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Private address, network or ADDRESS:PORT open to `internet`."),
@@ -64,6 +65,7 @@ def up(
         "chunk_store": chunk_store,
         "chunk_endpoint": chunk_endpoint,
         "cache_nodes": cache_nodes or None,
+        "roles": roles,
         "zygotes": zygotes,
         "json_logs": json_logs,
         "log_level": log_level,

@@ -26,6 +26,7 @@ from lambdad.control.interface import (
     Preparer,
     Provisioner,
     Quotas,
+    RoleCheck,
     RuntimeCheck,
     S3Fetcher,
     Spawn,
@@ -36,6 +37,7 @@ from lambdad.control.mappings import MappingOperations
 from lambdad.control.packages import Packages
 from lambdad.control.permissions import PermissionOperations
 from lambdad.control.resource_policies import ResourcePolicyOperations
+from lambdad.control.roles import any_role
 from lambdad.control.services import Services
 from lambdad.control.tags import TagOperations
 from lambdad.control.urls import UrlOperations
@@ -89,6 +91,7 @@ class ControlPlane:
         pollers: Pollers | None = None,
         new_id: Callable[[], str] = new_uuid,
         function_url: Callable[[Call, str], str] = local_function_url,
+        role_check: RoleCheck = any_role,
         patience_s: float = 10.0,
     ) -> None:
         quotas = quotas or Quotas()
@@ -100,6 +103,7 @@ class ControlPlane:
             deployments=self._deployments,
             locations=locations,
             runtimes=runtimes,
+            role_check=role_check,
             quotas=quotas,
             new_id=new_id,
             function_url=function_url,

@@ -142,6 +142,8 @@ class FunctionOperations:
             latest = names.get_latest(transaction, call, name)
             check_revision(params.get("RevisionId"), latest.revision_id, "GetFunction/GetAlias")
             settings = changed_settings(latest.settings, params)
+            if "Role" in params:
+                self._services.role_check(transaction, call.namespace.account, settings.role)
             if "Layers" in params:
                 settings = replace(settings, layers=attach(transaction, call, params["Layers"]))
                 if settings.layers:
@@ -156,9 +158,13 @@ class FunctionOperations:
 
     async def delete(self, call: Call, params: Params) -> Answer:
         name, qualifier = names.qualified(call, params)
+        if qualifier == LATEST:
+            raise invalid_parameter("$LATEST version cannot be deleted without deleting the function.")
+        if qualifier is not None and version_number(qualifier) is None:
+            raise invalid_parameter("Deletion of aliases is not currently supported.")
 
         def delete(transaction: Transaction) -> None:
-            function = names.get_function(transaction, call, name, qualifier)
+            function = names.get_function(transaction, call, name)
             if qualifier is None:
                 transaction.functions.remove(function)
             else:
@@ -172,6 +178,7 @@ class FunctionOperations:
     ) -> tuple[FunctionVersion, FunctionVersion | None]:
         if transaction.functions.get(call.namespace, name) is not None:
             raise conflict(f"Function already exist: {name}")
+        self._services.role_check(transaction, call.namespace.account, settings.role)
         settings = replace(settings, layers=attach(transaction, call, params.get("Layers", ())))
         check_total_size(package.unzipped_size, settings.layers, self._services.quotas.unzipped)
         self._check_storage(transaction, call, package)
@@ -278,10 +285,6 @@ def _check_update_source(params: Params, package_type: str) -> None:
 
 
 def _delete_version(transaction: Transaction, call: Call, name: str, qualifier: str) -> None:
-    if qualifier == LATEST:
-        raise invalid_parameter("$LATEST version cannot be deleted without deleting the function.")
-    if version_number(qualifier) is None:
-        raise invalid_parameter("Deletion of aliases is not currently supported.")
     version = transaction.functions.version(call.namespace, name, qualifier)
     if version is None:
         return
@@ -291,10 +294,7 @@ def _delete_version(transaction: Transaction, call: Call, name: str, qualifier: 
         if qualifier == alias.version or qualifier in alias.weights
     ]
     if users:
-        raise conflict(
-            f"Version {qualifier} cannot be deleted: it is referenced by the aliases {', '.join(users)}. "
-            "Point them to another version first."
-        )
+        raise conflict(f"Unable to delete version because the following aliases reference it: [{', '.join(users)}]")
     transaction.functions.remove_version(version)
     transaction.settings.remove_qualifier(call.namespace, name, qualifier)
 

@@ -14,6 +14,7 @@ from lambdad.model.arn import Namespace
 from lambdad.model.environment import Code, Image, SnapshotFailure
 from lambdad.model.function import FunctionVersion
 from lambdad.model.settings import Provisioning
+from lambdad.store.metadata import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,14 @@ class RuntimeCheck(Protocol):
 
     def check(self, runtime: str) -> str | None:
         """None, or a sentence that says why not and what would give it."""
+        ...
+
+
+class RoleCheck(Protocol):
+    """Which roles functions may have; `control.roles` has two."""
+
+    def __call__(self, transaction: Transaction, account: str, arn: str) -> None:
+        """Raises ApiError with AWS's text for one that they may not."""
         ...
 
 

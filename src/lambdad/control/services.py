@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lambdad.control.code_location import CodeLocations
 from lambdad.control.deployment import Deployments, is_changing
-from lambdad.control.interface import Call, Pollers, Provisioner, Quotas, RuntimeCheck, Spawn
+from lambdad.control.interface import Call, Pollers, Provisioner, Quotas, RoleCheck, RuntimeCheck, Spawn
 from lambdad.control.packages import Packages
 from lambdad.model.errors import ApiError, conflict, precondition_failed
 from lambdad.model.function import PENDING, FunctionVersion
@@ -28,6 +28,7 @@ class Services:
     deployments: Deployments
     locations: CodeLocations
     runtimes: RuntimeCheck
+    role_check: RoleCheck
     quotas: Quotas
     new_id: Callable[[], str]
     function_url: Callable[[Call, str], str]

@@ -36,6 +36,7 @@ KNOWN_KEYS = frozenset(
         "aws:useragent",
         "aws:userid",
         "aws:username",
+        "iam:passedtoservice",
         "lambda:codesigningconfigarn",
         "lambda:eventsourcetoken",
         "lambda:functionarn",

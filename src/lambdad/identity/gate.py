@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from lambdad.identity.actions import POLICY_OPERATIONS, SHARED, action_of, context_of, function_of, resource_of
+from lambdad.identity.documents import LAMBDA
 from lambdad.identity.keys import AccessKey, KeyFile, KeysError
 from lambdad.identity.policy import Access, Decision, Policy, PolicyError, decide, parse_policy
 from lambdad.model.arn import LATEST, Namespace, function_arn, parse_function_reference
@@ -56,16 +57,27 @@ class Caller:
 
 
 class Gate:
-    """mode: `auto`, or `required`: nobody gets in without a key. region: for callers whose credentials name none."""
+    """mode: `auto`, or `required`: nobody gets in without a key. region: for callers whose credentials name none.
+
+    roles: `kept` asks whether a caller may pass a role to a function; `any` does not.
+    """
 
     def __init__(
-        self, keys: KeyFile, policy_of: FunctionPolicy, clock: Callable[[], float], *, mode: str, region: str
+        self,
+        keys: KeyFile,
+        policy_of: FunctionPolicy,
+        clock: Callable[[], float],
+        *,
+        mode: str,
+        region: str,
+        roles: str = "any",
     ) -> None:
         self._keys = keys
         self._policy_of = policy_of
         self._clock = clock
         self._mode = mode
         self._region = region
+        self._roles = roles
         self._current: Mapping[str, AccessKey] = {}
         self._verifiers = {
             service: Verifier(self._find, service=service) for service in ("lambda", "logs", "sts", "iam")
@@ -129,6 +141,9 @@ class Gate:
             document = None  # whatever it says
         context = {**self._context(caller, request), **context_of(operation, params, here)}
         self._check(caller, action, resource, context, document, owner.account)
+        if operation in _ATTACHING and self._roles == "kept" and "Role" in params:
+            passed = {**context, "iam:passedtoservice": LAMBDA}
+            self._check(caller, "iam:PassRole", str(params["Role"]), passed, None)
         for layer in params.get("Layers") or () if operation in _ATTACHING else ():
             # Whether another account shares it is the operation's to find out.
             self._check(caller, "lambda:GetLayerVersion", str(layer), context, None)

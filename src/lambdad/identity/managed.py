@@ -15,7 +15,7 @@ def _allow(*actions: str) -> str:
     return json.dumps(document)
 
 
-_ROLES = ("iam:GetRole", "iam:ListAttachedRolePolicies")
+_ROLES = ("iam:GetRole", "iam:ListRoles", "iam:ListAttachedRolePolicies", "iam:PassRole")
 
 MANAGED: Mapping[str, str] = {
     "AdministratorAccess": _allow("*"),

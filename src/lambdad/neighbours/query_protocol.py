@@ -1,36 +1,28 @@
-"""What clients of STS and IAM ask on the way to Lambda, in AWS's query protocol: forms in, XML out. Pure.
-
-GetCallerIdentity says whose account it is; GetRole and ListAttachedRolePolicies answer for any role, because lambdad
-keeps no roles: a role is a name that functions carry, and what they may do is not decided by it.
-"""
+"""AWS's query protocol, which STS and IAM speak: forms in, XML out. Pure; what the actions mean is not known here."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote
+from datetime import UTC, datetime
+from typing import TypeAlias, Union
+from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from lambdad.wire.http import Request, Response
 
 FORM_MAX = 64 * 1024
+FIELDS_MAX = 256
+"""Fifty tags are a hundred fields."""
 
-_STS = "https://sts.amazonaws.com/doc/2011-06-15/"
-_IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
-_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
-}
+STS = "https://sts.amazonaws.com/doc/2011-06-15/"
+IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
-
-ACTIONS = frozenset({"GetCallerIdentity", "GetRole", "ListAttachedRolePolicies"})
+Value: TypeAlias = Union[str, bool, int, datetime, "Sequence[Value]", "Mapping[str, Value | None]"]
+"""What an answer is made of. A member that is None is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,53 +35,38 @@ class Identified:
 
 
 def read_form(request: Request) -> Mapping[str, str]:
-    """The members of the query protocol; none if the body is no such form."""
+    """The members of the query protocol, by their flat names; none if the body is no such form."""
     is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
     if not is_form or len(request.body) > FORM_MAX:
         return {}
     try:
-        members = parse_qs(request.body.decode("ascii"), max_num_fields=64)
+        members = parse_qs(request.body.decode("ascii"), keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError:
         return {}
     return {name: values[0] for name, values in members.items()}
 
 
-def answer_form(form: Mapping[str, str], caller: Identified) -> Response:
-    """The answer to a form with one of ACTIONS."""
-    match form["Action"]:
-        case "GetCallerIdentity":
-            return _caller_identity(caller)
-        case "GetRole":
-            return _role(form.get("RoleName", ""), caller.account)
-        case _:
-            result = "<AttachedPolicies></AttachedPolicies><IsTruncated>false</IsTruncated>"
-            return _answer("ListAttachedRolePolicies", _IAM, result)
+def list_of(form: Mapping[str, str], name: str) -> list[str]:
+    """`Name.member.1`, `Name.member.2`, … up to the first that is missing."""
+    found: list[str] = []
+    while (value := form.get(f"{name}.member.{len(found) + 1}")) is not None:
+        found.append(value)
+    return found
 
 
-def _caller_identity(caller: Identified) -> Response:
-    arn, user_id, account = (escape(text) for text in (caller.arn, caller.user_id, caller.account))
-    result = f"<Arn>{arn}</Arn><UserId>{user_id}</UserId><Account>{account}</Account>"
-    return _answer("GetCallerIdentity", _STS, result)
+def pairs_of(form: Mapping[str, str], name: str, key: str = "Key", value: str = "Value") -> list[tuple[str, str]]:
+    """`Name.member.1.Key` with `Name.member.1.Value`, and so on up to the first key that is missing."""
+    found: list[tuple[str, str]] = []
+    while (first := form.get(f"{name}.member.{len(found) + 1}.{key}")) is not None:
+        found.append((first, form.get(f"{name}.member.{len(found) + 1}.{value}", "")))
+    return found
 
 
-def _role(name: str, account: str) -> Response:
-    """A role that Lambda may assume, made up from its name; always the same one."""
-    if _ROLE_NAME.fullmatch(name) is None:
-        return form_error("ValidationError", "The specified value for roleName is invalid.", 400)
-    identity = hashlib.sha256(f"{account} {name}".encode()).hexdigest()[:17].upper()
-    result = (
-        f"<Role><Path>/</Path><RoleName>{escape(name)}</RoleName><RoleId>AROA{identity}</RoleId>"
-        f"<Arn>arn:aws:iam::{escape(account)}:role/{escape(name)}</Arn><CreateDate>2026-01-01T00:00:00Z</CreateDate>"
-        f"<AssumeRolePolicyDocument>{quote(json.dumps(_TRUST))}</AssumeRolePolicyDocument>"
-        "<Description>Made up by lambdad, which keeps no roles.</Description>"
-        "<MaxSessionDuration>3600</MaxSessionDuration></Role>"
-    )
-    return _answer("GetRole", _IAM, result)
-
-
-def _answer(action: str, namespace: str, result: str) -> Response:
+def answer(action: str, namespace: str, result: Mapping[str, Value | None] | None) -> Response:
+    """result: None for an action that answers nothing but that it was done."""
+    content = "" if result is None else f"<{action}Result>{_xml(result)}</{action}Result>"
     text = (
-        f'<{action}Response xmlns="{namespace}"><{action}Result>{result}</{action}Result>'
+        f'<{action}Response xmlns="{namespace}">{content}'
         f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{action}Response>"
     )
     return Response(200, [("Content-Type", "text/xml")], text.encode())
@@ -97,8 +74,28 @@ def _answer(action: str, namespace: str, result: str) -> Response:
 
 def form_error(code: str, message: str, status: int) -> Response:
     """An error in the form of the query protocol."""
+    sender = "Sender" if status < 500 else "Receiver"
     text = (
-        f'<ErrorResponse xmlns="{_IAM}"><Error><Type>Sender</Type><Code>{code}</Code>'
-        f"<Message>{escape(message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+        f'<ErrorResponse xmlns="{IAM}"><Error><Type>{sender}</Type><Code>{code}</Code>'
+        f"<Message>{_text(message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
     )
     return Response(status, [("Content-Type", "text/xml")], text.encode())
+
+
+def _xml(value: Value) -> str:
+    if isinstance(value, Mapping):
+        return "".join(f"<{name}>{_xml(item)}</{name}>" for name, item in value.items() if item is not None)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "".join(f"<member>{_xml(item)}</member>" for item in value)
+
+
+def _text(given: str) -> str:
+    """What XML 1.0 cannot hold is shown as `?`."""
+    return escape(_CONTROL.sub("?", given))

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
+from lambdad.neighbours import iam_policies, iam_roles, query_protocol
 from lambdad.neighbours.json_protocol import Input, JsonError, answer, failure
 from lambdad.neighbours.live_tail import LiveTail
 from lambdad.neighbours.log_changes import LogsChangeOperations
 from lambdad.neighbours.logs import LogsReadOperations
-from lambdad.neighbours.query_protocol import ACTIONS, Identified, answer_form, form_error, read_form
+from lambdad.neighbours.query_protocol import IAM, Identified, form_error, read_form
+from lambdad.neighbours.sts import CALLER_IDENTITY, caller_identity
+from lambdad.store.metadata import Store
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_groups import LogGroups
 from lambdad.wire.http import Request, Response
@@ -24,6 +27,10 @@ from lambdad.wire.server import Responder
 
 LOGS_TARGET = "Logs_20140328."
 _EVENT_STREAM = "application/vnd.amazon.eventstream"
+_VERSIONS = {"2010-05-08": "IAM", "2011-06-15": "STS"}
+"""Of the query protocol: whom a form with an Action is for."""
+_READING = {**iam_roles.READING, **iam_policies.READING}
+_CHANGING = {**iam_roles.CHANGING, **iam_policies.CHANGING}
 
 
 class Doorkeeper(Protocol):
@@ -44,6 +51,7 @@ class Neighbours:
     def __init__(
         self,
         logs: LogGroups,
+        store: Store,
         doorkeeper: Doorkeeper,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Logger,
@@ -53,6 +61,8 @@ class Neighbours:
             **LogsReadOperations(logs, clock).operations,
             **LogsChangeOperations(logs, clock).operations,
         }
+        self._store = store
+        self._clock = clock
         self._live_tail = LiveTail(logs, clock)
         self._doorkeeper = doorkeeper
         self._spawn = spawn
@@ -67,13 +77,33 @@ class Neighbours:
             self._spawn(self._serve_logs(target.removeprefix(LOGS_TARGET), request, responder))
             return True
         form = read_form(request)
-        if form.get("Action") not in ACTIONS:
+        if "Action" not in form or form.get("Version") not in _VERSIONS:
             return False
-        try:
-            responder.send(answer_form(form, self._doorkeeper.identify(request)))
-        except ApiError as error:
-            responder.send(form_error(error.code, error.message, error.status))
+        self._spawn(self._serve_form(form, request, responder))
         return True
+
+    async def _serve_form(self, form: Mapping[str, str], request: Request, responder: Responder) -> None:
+        try:
+            response = await self._answer_form(form, request)
+        except ApiError as error:
+            response = form_error(error.code, error.message, error.status)
+        except Exception as error:
+            self._log.exception("request.failed", error, operation=form["Action"][:64])
+            response = form_error("ServiceFailure", "It cannot be done now; the log of lambdad tells more.", 500)
+        responder.send(response)
+
+    async def _answer_form(self, form: Mapping[str, str], request: Request) -> Response:
+        action = form["Action"]
+        if action == CALLER_IDENTITY:
+            return caller_identity(self._doorkeeper.identify(request))
+        work = _READING.get(action) or _CHANGING.get(action)
+        if work is None:
+            service = _VERSIONS[form["Version"]]
+            raise ApiError("InvalidAction", 400, f"lambdad has no {action[:64]} of {service}.")
+        account, now = self._doorkeeper.identify(request).account, self._clock()
+        transact = self._store.read if action in _READING else self._store.write
+        result = await transact(lambda transaction: work(transaction, account, form, now))
+        return query_protocol.answer(action, IAM, result)
 
     async def _serve_logs(self, name: str, request: Request, responder: Responder) -> None:
         request_id = str(uuid.uuid4())

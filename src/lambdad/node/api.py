@@ -16,6 +16,7 @@ from lambdad.block.read_path import open_objects
 from lambdad.control.app import ControlPlane
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
 from lambdad.control.interface import Call, Handler, Quotas
+from lambdad.control.roles import KEPT, any_role, kept_role
 from lambdad.control.sweep import Sweep
 from lambdad.events.service import EventService
 from lambdad.frontend.desk import Desk
@@ -186,21 +187,7 @@ class _Node:
         self._observer = observer = EventObserver(metrics, EventMetrics(metrics.registry))
         self._placement.on_lingered = observer.lingered
         self._sweep = Sweep(store, blobs, executor)
-        self._control = ControlPlane(
-            store=store,
-            blobs=blobs,
-            catalogue=self._catalogue,
-            executor=executor,
-            locations=locations,
-            preparer=self._runtimes,
-            runtimes=self._runtimes,
-            images=ChildImageBuilder(paths, store_of(config), config.docker_config),
-            s3=S3Packages(_s3_settings(config), executor),
-            spawn=tasks.spawn,
-            quotas=_quotas(config),
-            patience_s=config.change_wait,
-            provisioner=self._placement,
-        )
+        self._control = self._control_plane(paths, blobs, locations, executor)
         self._events = make_events(
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
         )
@@ -227,11 +214,33 @@ class _Node:
             operations,
             pages,
             gate=gate,
-            neighbours=Neighbours(_log_groups(paths), GateOfNeighbours(gate), tasks.spawn, log, self._clock.time),
+            neighbours=Neighbours(
+                _log_groups(paths), store, GateOfNeighbours(gate), tasks.spawn, log, self._clock.time
+            ),
             spawn=tasks.spawn,
             log=log,
         )
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
+
+    def _control_plane(
+        self, paths: Paths, blobs: DirectoryBlobs, locations: CodeLocations, executor: Executor
+    ) -> ControlPlane:
+        return ControlPlane(
+            store=self._store,
+            blobs=blobs,
+            catalogue=self._catalogue,
+            executor=executor,
+            locations=locations,
+            preparer=self._runtimes,
+            runtimes=self._runtimes,
+            images=ChildImageBuilder(paths, store_of(self._config), self._config.docker_config),
+            s3=S3Packages(_s3_settings(self._config), executor),
+            spawn=self._tasks.spawn,
+            quotas=_quotas(self._config),
+            patience_s=self._config.change_wait,
+            provisioner=self._placement,
+            role_check=kept_role if self._config.roles == KEPT else any_role,
+        )
 
     def _pages(self, paths: Paths, metrics: MetricsPage, code: CodePage) -> dict[str, tuple[Audience, Page]]:
         queue = QueuePage(self._events, self._tasks.spawn, self._log)

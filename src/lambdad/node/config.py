@@ -48,6 +48,7 @@ class Config:
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
     snapstart: whether versions with SnapStart start as forks of a process that is initialised already.
     auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
+    roles: which roles functions may have: `any`, or `kept`: those that were made at this node and that trust Lambda.
     egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
     egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
     retry_delays: before an event whose function failed is tried again, for the first and the second time.
@@ -88,6 +89,7 @@ class Config:
     snapstart: bool = True
     auth: str = "auto"
     egress: str = "none"
+    roles: str = "any"
     egress_allow: tuple[str, ...] = ()
     retry_delays: tuple[float, ...] = (60.0, 120.0)
     delivery_delays: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0)
@@ -135,6 +137,8 @@ class Config:
         if self.auth not in ("auto", "required"):
             raise ConfigError(f"auth must be auto or required, not {self.auth!r}")
         self._check_chunks()
+        if self.roles not in ("any", "kept"):
+            raise ConfigError(f"roles must be any or kept, not {self.roles!r}")
 
     def _check_chunks(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -64,7 +64,7 @@ def make_gate(config: Config, paths: Paths, catalogue: Catalogue, clock: Clock) 
         return None if policy is None else texts.text(policy)
 
     mode = config.auth if config.host in LOOPBACK else REQUIRED
-    return Gate(KeyFile(paths.access_keys), policy_of, clock.time, mode=mode, region=config.region)
+    return Gate(KeyFile(paths.access_keys), policy_of, clock.time, mode=mode, region=config.region, roles=config.roles)
 
 
 class GateOfNeighbours:
@@ -86,8 +86,7 @@ class GateOfNeighbours:
         action = form.get("Action", "")
         caller = self._gate.authenticate(request, "iam" if scope is not None and scope.service == "iam" else "sts")
         if action != "GetCallerIdentity":  # who they are may everybody know
-            role = f"arn:aws:iam::{caller.account}:role/{form.get('RoleName', '')}"
-            self._gate.authorize_other(caller, f"iam:{action}", role, request)
+            self._gate.authorize_other(caller, f"iam:{action}", iam_resource(form, caller.account), request)
         return caller
 
     def admit_logs(self, request: Request, operation: str) -> Namespace:
@@ -100,6 +99,15 @@ class GateOfNeighbours:
             error.status = 400 if error.status == 403 else error.status  # as the JSON protocol has it
             raise
         return caller.namespace
+
+
+def iam_resource(form: Mapping[str, str], account: str) -> str:
+    """What a request of IAM is about, as policies name it. Of a role that has a path it is the role without it."""
+    if "RoleName" in form:
+        return f"arn:aws:iam::{account}:role/{form['RoleName']}"
+    if "PolicyName" in form:
+        return f"arn:aws:iam::{account}:policy/{form['PolicyName']}"
+    return form.get("PolicyArn", "*")
 
 
 def log_resources(body: bytes, here: Namespace) -> Iterator[str]:

@@ -20,6 +20,7 @@ from lambdad.store.database import Database
 from lambdad.store.functions import Functions
 from lambdad.store.layers import Layers
 from lambdad.store.mappings import Mappings
+from lambdad.store.roles import Roles
 from lambdad.store.settings import FunctionSettings
 from lambdad.store.sql import Connection
 from lambdad.store.tags import Tags
@@ -40,6 +41,7 @@ class Transaction:
         self.tags = Tags(connection)
         self.mappings = Mappings(connection)
         self.code_signing = CodeSigningConfigs(connection)
+        self.roles = Roles(connection)
 
 
 class Store(Protocol):

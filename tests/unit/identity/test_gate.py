@@ -366,3 +366,35 @@ def test_a_proxy_on_this_machine_does_not_make_strangers_local(tmp_path: Path) -
     world.gate.admit(here, Audience.MACHINE)
     with pytest.raises(ApiError, match="Missing Authentication Token"):
         world.gate.admit(replace(here, headers={**here.headers, "x-forwarded-for": "10.0.0.1"}), Audience.MACHINE)
+
+
+@pytest.mark.parametrize(("roles", "is_asked"), [("any", False), ("kept", True)])
+def test_where_roles_are_kept_callers_must_be_allowed_to_pass_them(tmp_path: Path, roles: str, is_asked: bool) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    gate = Gate(keys, lambda *_: None, lambda: NOW, mode=AUTOMATIC, region="us-east-1", roles=roles)
+    role = f"arn:aws:iam::{ONE}:role/worker"
+    create = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}
+    passing = {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": role,
+        "Condition": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}},
+    }
+
+    def may_create(*statements: Any, given: str = role) -> bool:
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        key = new_key(account=ONE, user="ada", policies=(policy,), now=NOW, expires=0.0)
+        keys.create(key)
+        request = sign(key)
+        try:
+            gate.authorize_operation(
+                gate.authenticate(request), "CreateFunction", {"FunctionName": "f", "Role": given}, request
+            )
+        except ApiError as error:
+            assert "iam:PassRole" in error.message
+            return False
+        return True
+
+    assert may_create(create) is not is_asked
+    assert may_create(create, passing)
+    assert may_create(create, passing, given=f"{role}-2") is not is_asked

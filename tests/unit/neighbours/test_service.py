@@ -9,6 +9,7 @@ from typing import Any
 
 from lambdad.neighbours.service import Neighbours
 from lambdad.node.gate import GateOfNeighbours
+from lambdad.store.metadata import SqliteStore
 from lambdad.telemetry.log import silent
 from lambdad.telemetry.log_groups import LogGroups
 from lambdad.telemetry.log_store import LogStore
@@ -28,16 +29,23 @@ class Answer:
         self.response = response
 
 
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coroutine)
-
-
 def ask(directory: Path, headers: dict[str, str], body: bytes, path: str = "/") -> Response | None:
     answer = Answer()
     logs = LogGroups(LogStore(directory / "functions"), LogStore(directory / "clients"), directory / "records")
-    neighbours = Neighbours(logs, GateOfNeighbours(open_gate()), run, silent(), lambda: 1.0)
-    served = neighbours.serve(Request("POST", path, "", headers, body), answer)
-    assert served is (answer.response is not None)
+    coroutines: list[Coroutine[Any, Any, None]] = []
+
+    async def serve() -> bool:
+        store = SqliteStore(directory / "metadata.sqlite")
+        await store.open()
+        gate = GateOfNeighbours(open_gate())
+        neighbours = Neighbours(logs, store, gate, coroutines.append, silent(), lambda: 1.0)
+        served = neighbours.serve(Request("POST", path, "", headers, body), answer)
+        for coroutine in coroutines:
+            await coroutine
+        await store.close()
+        return served
+
+    assert asyncio.run(serve()) is (answer.response is not None)
     return answer.response
 
 

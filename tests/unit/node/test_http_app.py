@@ -14,6 +14,7 @@ from lambdad.model.errors import not_found
 from lambdad.neighbours.service import Neighbours
 from lambdad.node.gate import GateOfNeighbours
 from lambdad.node.http_app import HttpApp
+from lambdad.store.metadata import SqliteStore
 from lambdad.telemetry.log import silent
 from lambdad.telemetry.log_groups import LogGroups
 from lambdad.telemetry.log_store import LogStore
@@ -59,7 +60,7 @@ class World:
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
             {"/metrics": (Audience.MACHINE, self.page), "/_lambdad/code/": (Audience.EVERYBODY, self.page)},
             gate=gate,
-            neighbours=Neighbours(logs, GateOfNeighbours(gate), self.spawn, silent(), lambda: 1.0),
+            neighbours=Neighbours(logs, SqliteStore(nowhere), GateOfNeighbours(gate), self.spawn, silent(), lambda: 1.0),
             spawn=self.spawn,
             log=silent(),
         )
