@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,11 +33,15 @@ def up(
         Path | None,
         typer.Option(metavar="DIR", help="Root of functions from zips, of `lambdad base build`. Default: the host's."),
     ] = None,
-    egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
     roles: Annotated[str | None, typer.Option(help="Roles functions may have: any, or kept: made here by IAM.")] = None,
+    egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
     egress_allow: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Private address, network or ADDRESS:PORT open to `internet`."),
+    ] = None,
+    function_endpoints: Annotated[
+        list[str] | None,
+        typer.Option("--function-endpoint", metavar="node|[SERVICE=]URL", help="AWS as functions see it; repeat."),
     ] = None,
     chunk_store: Annotated[
         str | None, typer.Option(metavar="DIR|s3://BUCKET", help="Where pieces of images are kept.")
@@ -60,22 +65,28 @@ def up(
         "keep_alive": keep_alive,
         "auth": auth,
         "base": None if base is None else str(base),
+        "roles": roles,
         "egress": egress,
         "egress_allow": egress_allow or None,
+        "function_endpoints": function_endpoints or None,
         "chunk_store": chunk_store,
         "chunk_endpoint": chunk_endpoint,
         "cache_nodes": cache_nodes or None,
-        "roles": roles,
         "zygotes": zygotes,
         "json_logs": json_logs,
         "log_level": log_level,
     }
+    raise typer.Exit(_run(config, options))
+
+
+def _run(file: Path | None, options: Mapping[str, Any]) -> int:
+    """Run a node to its end; the exit status."""
     # Imported here so that the other commands do not pay for the node.
     from lambdad.node import config as node_config
     from lambdad.node import up as node
 
     try:
-        loaded = node_config.load(config, options)
+        loaded = node_config.load(file, options)
     except node_config.ConfigError as error:
         raise CliError(str(error)) from None
-    raise typer.Exit(node.run(loaded))
+    return node.run(loaded)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdad.node.chunk_address import parse_cache_node, parse_store
+from lambdad.node.function_endpoints import ENTRIES_MAX, EndpointError, parse_entry
 from lambdad.sandbox.firewall import parse_allowed
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -47,10 +48,11 @@ class Config:
     base: root file system of functions from zips: a directory of `lambdad base build`; empty for the host's own files.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
     snapstart: whether versions with SnapStart start as forks of a process that is initialised already.
-    auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
     roles: which roles functions may have: `any`, or `kept`: those that were made at this node and that trust Lambda.
+    auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
     egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
     egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
+    function_endpoints: what functions find in AWS_ENDPOINT_URL: `node`, `http://HOST:PORT`, `sqs=http://HOST:PORT`.
     retry_delays: before an event whose function failed is tried again, for the first and the second time.
     delivery_delays: before a record or dead letter that its target did not take is sent again.
     event_concurrency: events of one function that run at once; of all functions, four times as many.
@@ -87,10 +89,11 @@ class Config:
     prepared: int = 2
     zygotes: bool = True
     snapstart: bool = True
+    roles: str = "any"
     auth: str = "auto"
     egress: str = "none"
-    roles: str = "any"
     egress_allow: tuple[str, ...] = ()
+    function_endpoints: tuple[str, ...] = ()
     retry_delays: tuple[float, ...] = (60.0, 120.0)
     delivery_delays: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0)
     event_concurrency: int = 50
@@ -134,11 +137,23 @@ class Config:
                 parse_allowed(text)
             except ValueError as error:
                 raise ConfigError(f"egress_allow: {error}") from None
+        if self.roles not in ("any", "kept"):
+            raise ConfigError(f"roles must be any or kept, not {self.roles!r}")
+        self._check_endpoints()
         if self.auth not in ("auto", "required"):
             raise ConfigError(f"auth must be auto or required, not {self.auth!r}")
         self._check_chunks()
-        if self.roles not in ("any", "kept"):
-            raise ConfigError(f"roles must be any or kept, not {self.roles!r}")
+
+    def _check_endpoints(self) -> None:
+        if len(self.function_endpoints) > ENTRIES_MAX:
+            raise ConfigError(f"function_endpoints must have at most {ENTRIES_MAX} entries")
+        for text in self.function_endpoints:
+            try:
+                entry = parse_entry(text)
+            except EndpointError as error:
+                raise ConfigError(f"function_endpoints: {error}") from None
+            if entry.url is not None and entry.url.scheme == "https" and self.egress == "none":
+                raise ConfigError(f'function_endpoints: {text!r} has TLS and needs `egress = "internet"`')
 
     def _check_chunks(self) -> None:
         try:

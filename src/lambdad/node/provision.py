@@ -18,7 +18,7 @@ from lambdad.model.limits import FILES_MAX, MEGABYTE, MEMORY_MB_PER_VCPU, PROCES
 from lambdad.node.images import WorkerImages
 from lambdad.node.zip_root import ZipRoot
 from lambdad.runtimes.catalogue import Catalogue
-from lambdad.runtimes.environment import Credentials, build_environment, restored_environment
+from lambdad.runtimes.environment import AwsAccess, build_environment, restored_environment
 from lambdad.runtimes.extensions import extension_environment, find_image_extensions, find_layer_extensions
 from lambdad.runtimes.runtime import PythonRuntime, Runtime, RuntimeMissing
 from lambdad.runtimes.start import InvalidEntrypoint, prepare_start, zygote_spec
@@ -94,7 +94,7 @@ class NodeProvisioner:
         zygotes: ZygoteHost,
         images: WorkerImages | None,
         root: ZipRoot,
-        credentials: Credentials,
+        access: AwsAccess,
     ) -> None:
         self._driver = driver
         self._catalogue = catalogue
@@ -103,7 +103,7 @@ class NodeProvisioner:
         self._zygotes = zygotes
         self._images = images
         self._root = root
-        self._credentials = credentials
+        self._access = access
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None:
         if runtime is not None and self._catalogue.check(runtime) is None:
@@ -138,7 +138,7 @@ class NodeProvisioner:
         async with AsyncExitStack() as held:
             volume = await snapshot.create_volume()
             held.push_async_callback(volume.close)
-            restored = restored_environment(spec, log_stream=log_stream, credentials=self._credentials)
+            restored = restored_environment(spec, log_stream=log_stream, access=self._access)
             sandbox_spec = SandboxSpec(start=Restore(snapshot.name), environment=restored, **_limits(spec))
             return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all())
 
@@ -170,7 +170,7 @@ class NodeProvisioner:
             task_dir=directories[0],
             layer_dirs=tuple(directories[1:]),
             log_stream=log_stream,
-            credentials=self._credentials,
+            access=self._access,
             zygotes=self._zygotes.names,
             initialization_type=spec.initialization_type,
         )
@@ -207,7 +207,7 @@ class NodeProvisioner:
                 None,
                 spec,
                 log_stream=log_stream,
-                credentials=self._credentials,
+                access=self._access,
                 initialization_type=spec.initialization_type,
             ),
             working_directory=image.working_directory or "/",

@@ -16,6 +16,7 @@ from lambdad.model.clock import SystemClock
 from lambdad.model.limits import MEGABYTE
 from lambdad.node.chunk_tiers import tiers_of
 from lambdad.node.config import Config
+from lambdad.node.function_endpoints import FunctionEndpoints, plan_endpoints
 from lambdad.node.images import WorkerImages
 from lambdad.node.paths import Paths, SocketPlace
 from lambdad.node.privileges import api_identity
@@ -24,7 +25,8 @@ from lambdad.node.provision import NodeProvisioner, ZygoteHost
 from lambdad.node.tasks import Tasks
 from lambdad.node.zip_root import ZipRoot
 from lambdad.runtimes.catalogue import Catalogue, discover
-from lambdad.runtimes.environment import Credentials
+from lambdad.runtimes.environment import AwsAccess
+from lambdad.sandbox.doors import Doors
 from lambdad.sandbox.firewall import parse_allowed
 from lambdad.sandbox.interface import SandboxDriver
 from lambdad.sandbox.native import NativeDriver
@@ -47,19 +49,26 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     paths.make_worker()
     catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes")
     root = ZipRoot(Path(config.base) if config.base else None)
+    endpoints = await asyncio.to_thread(
+        plan_endpoints,
+        config.function_endpoints,
+        node=(config.host, config.port),
+        shares_network=config.egress == "host",
+    )
     driver = NativeDriver(
         paths.worker / "sandboxes",
         prepared=config.prepared,
         snapshots=config.snapstart,
         egress=config.egress,
         allowed=[parse_allowed(text) for text in config.egress_allow],
+        doors=Doors(endpoints.upstreams),
     )
     await driver.open()
     try:
         with ThreadPoolExecutor(2, "code") as executor:
             code = CodeStore(paths.worker / "code", DirectoryBlobs(paths.blobs), executor)
             await code.open()
-            await _serve(config, paths, driver, catalogue, code, root, log, ready)
+            await _serve(config, paths, driver, catalogue, code, root, endpoints, log, ready)
     finally:
         await driver.close()
 
@@ -71,6 +80,7 @@ async def _serve(
     catalogue: Catalogue,
     code: CodeStore,
     root: ZipRoot,
+    endpoints: FunctionEndpoints,
     log: Logger,
     ready: Callable[[], None],
 ) -> None:
@@ -90,7 +100,7 @@ async def _serve(
                 ZygoteHost(driver, enabled=config.zygotes and not root.is_base),
                 images,
                 root,
-                Credentials(),
+                AwsAccess(endpoints=endpoints.variables),
             )
             policy = WorkerPolicy(
                 keep_alive=config.keep_alive,

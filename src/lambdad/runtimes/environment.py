@@ -6,7 +6,8 @@ A function's own variables replace the overridable ones and never the reserved o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.runtimes.runtime import (
@@ -27,15 +28,21 @@ _LIBRARY_PATH_WITHOUT_LANGUAGE = _LIBRARY_PATH.removeprefix("/var/lang/lib:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What the function's AWS clients sign with. The default is accepted by emulators and by nothing else."""
+class AwsAccess:
+    """What the function's AWS clients sign with, and where they turn to. The default is accepted by emulators and by
+    nothing else.
 
-    access_key_id: str = "lambdad"
+    access_key_id: empty for the number of the function's account, which is how emulators tell accounts apart.
+    endpoints: variables that the SDKs know, AWS_ENDPOINT_URL and the like; a function may set its own.
+    """
+
+    access_key_id: str = ""
     secret_access_key: str = "lambdad"  # noqa: S105
     session_token: str = "lambdad"  # noqa: S105
+    endpoints: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Credentials(access_key_id={self.access_key_id!r})"
+        return f"AwsAccess(access_key_id={self.access_key_id!r})"
 
 
 def build_environment(
@@ -43,7 +50,7 @@ def build_environment(
     spec: EnvironmentSpec,
     *,
     log_stream: str,
-    credentials: Credentials,
+    access: AwsAccess,
     initialization_type: str = "on-demand",
 ) -> dict[str, str]:
     """The whole environment of the runtime process. `runtime` is None for container images.
@@ -54,22 +61,29 @@ def build_environment(
     return {
         **_defaults(runtime, spec),
         **image,
+        **access.endpoints,
         **spec.environment,
-        **_reserved(runtime, spec, log_stream, credentials, initialization_type),
+        **_reserved(runtime, spec, log_stream, access, initialization_type),
     }
 
 
-def restored_environment(spec: EnvironmentSpec, *, log_stream: str, credentials: Credentials) -> dict[str, str]:
+def restored_environment(spec: EnvironmentSpec, *, log_stream: str, access: AwsAccess) -> dict[str, str]:
     """What a sandbox that is restored from a snapshot knows and its snapshot could not.
 
     AWS leaves the names of group and stream out altogether; here each restored sandbox learns its own.
     """
     return {
-        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-        "AWS_SESSION_TOKEN": credentials.session_token,
+        **_keys(spec, access),
         "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group or f"/aws/lambda/{spec.function_name}",
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+    }
+
+
+def _keys(spec: EnvironmentSpec, access: AwsAccess) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": access.access_key_id or spec.namespace.account,
+        "AWS_SECRET_ACCESS_KEY": access.secret_access_key,
+        "AWS_SESSION_TOKEN": access.session_token,
     }
 
 
@@ -109,7 +123,7 @@ def _reserved(
     runtime: Runtime | None,
     spec: EnvironmentSpec,
     log_stream: str,
-    credentials: Credentials,
+    access: AwsAccess,
     initialization_type: str,
 ) -> dict[str, str]:
     """What a function cannot set."""
@@ -122,9 +136,7 @@ def _reserved(
         "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type,
         "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
-        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
-        "AWS_SESSION_TOKEN": credentials.session_token,
+        **_keys(spec, access),
         "LAMBDA_TASK_ROOT": TASK_DIRECTORY,
         "LAMBDA_RUNTIME_DIR": RUNTIME_DIRECTORY,
     }

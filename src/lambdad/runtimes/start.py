@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from lambdad.model.environment import EnvironmentSpec
-from lambdad.runtimes.environment import Credentials, build_environment
+from lambdad.runtimes.environment import AwsAccess, build_environment
 from lambdad.runtimes.runtime import (
     LANGUAGE_DIRECTORY,
     LAYERS_DIRECTORY,
@@ -67,7 +67,7 @@ def prepare_start(
     task_dir: str,
     layer_dirs: tuple[str, ...],
     log_stream: str,
-    credentials: Credentials,
+    access: AwsAccess,
     zygotes: frozenset[str] = frozenset(),
     initialization_type: str = "on-demand",
 ) -> Start | InvalidEntrypoint:
@@ -77,7 +77,7 @@ def prepare_start(
     zygotes: names of the zygotes that are there to fork from.
     """
     environment = build_environment(
-        runtime, spec, log_stream=log_stream, credentials=credentials, initialization_type=initialization_type
+        runtime, spec, log_stream=log_stream, access=access, initialization_type=initialization_type
     )
     start = _start(runtime, spec, task_dir, layer_dirs, zygotes)
     if isinstance(start, InvalidEntrypoint):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from lambdad.linux import process
 from lambdad.linux.cgroup import Cgroup
 from lambdad.sandbox.cell import Cell, Connect, refuse
+from lambdad.sandbox.doors import Doors
 from lambdad.sandbox.interface import ExitStatus, SandboxError
 from lambdad.sandbox.packets import PacketReader
 
@@ -33,11 +34,12 @@ class Berth(Cell):
         launcher: PacketReader,
         below: Cell,
         connect: Connect | None = None,
+        doors: Doors | None = None,
     ) -> None:
         self._below = below
         self._theirs = -1
         self._spaces: list[int] = []
-        super().__init__(loop, group, launcher, connect)
+        super().__init__(loop, group, launcher, connect, doors)
         self.removed.add_done_callback(lambda _: self._close_own())
 
     def enter(self, ask: Ask, mount: int, output: int) -> asyncio.Future[None]:
@@ -63,11 +65,9 @@ class Berth(Cell):
 
     def _on_control(self, data: bytes, fds: list[int]) -> None:
         match data, fds:
-            case b"ready", [listener, *spaces]:
-                self.listener = socket.socket(fileno=listener)
-                self.listener.setblocking(False)
-                self._spaces = spaces
-                self._on_made()
+            case b"ready", received if len(received) > self._listeners:
+                self._spaces = received[self._listeners :]
+                self._on_made(received[: self._listeners])
             case b"runtime", [pidfd] if self._runtime_pidfd < 0:
                 self._runtime_pidfd = pidfd
                 self._admit()

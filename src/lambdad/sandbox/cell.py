@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from lambdad.linux import cgroup, process
 from lambdad.linux.cgroup import Cgroup
+from lambdad.sandbox.doors import Doors, OpenDoors
 from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError, Usage
 from lambdad.sandbox.network import Link
 from lambdad.sandbox.packets import PacketReader, packet_pair
@@ -37,6 +38,7 @@ _KILLED = ExitStatus(code=None, signal=signal.SIGKILL)
 
 class Cell:
     """group: the control group that its processes join. launcher: where the request goes. connect: gives it a network.
+    doors: those that it has; none if None.
 
     ready: resolves when it can be started; fails with SandboxError.
     exited: resolves when the runtime process has ended. removed: when everything has. is_killed: from then on.
@@ -44,9 +46,16 @@ class Cell:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, group: Cgroup, launcher: PacketReader, connect: Connect | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        group: Cgroup,
+        launcher: PacketReader,
+        connect: Connect | None = None,
+        doors: Doors | None = None,
     ) -> None:
         self._loop = loop
+        self._doors = doors
+        self._open_doors: OpenDoors | None = None
         self.group = group
         self.ready: asyncio.Future[None] = loop.create_future()
         self.exited: asyncio.Future[ExitStatus] = loop.create_future()
@@ -220,11 +229,9 @@ class Cell:
             case b"forked", [pidfd]:
                 self._init_pidfd = pidfd
                 self._loop.add_reader(pidfd, self._on_init_ended)
-            case b"ready", [listener, pidfd]:
-                self.listener = socket.socket(fileno=listener)
-                self.listener.setblocking(False)
+            case b"ready", [*listeners, pidfd] if len(listeners) == self._listeners:
                 self._runtime_pidfd = pidfd
-                self._on_made()
+                self._on_made(listeners)
             case b"users", [users] if self._users < 0:
                 self._users = users
             case b"exited", []:
@@ -253,8 +260,17 @@ class Cell:
             made.setblocking(False)
             future.set_result(made)
 
-    def _on_made(self) -> None:
+    @property
+    def _listeners(self) -> int:
+        """How many listening sockets process 1 makes: the Runtime API's and those of the doors."""
+        return 1 + (len(self._doors.upstreams) if self._doors else 0)
+
+    def _on_made(self, listeners: Sequence[int]) -> None:
         """Its walls stand: it can be started once it has its network."""
+        self.listener, *doors = [socket.socket(fileno=fd) for fd in listeners]
+        self.listener.setblocking(False)
+        if self._doors is not None:
+            self._open_doors = self._doors.open(self._loop, doors)
         if self._connect is not None and not self.is_killed:
             self._connect(process.pid_of(self._init_pidfd)).add_done_callback(self._on_connected)
         elif not self.ready.done():
@@ -321,6 +337,8 @@ class Cell:
         self._runtime_pidfd = self._users = -1
         if self.listener is not None and not self._is_handed_over:
             self.listener.close()
+        if self._open_doors is not None:
+            self._open_doors.close()
         self._remove_group()
 
     def _remove_group(self) -> None:

@@ -25,6 +25,7 @@ from lambdad.linux.seccomp import ARCHITECTURES, Architecture
 from lambdad.sandbox import hostroot, recovery
 from lambdad.sandbox.berth import Berth
 from lambdad.sandbox.cell import Cell, Connect
+from lambdad.sandbox.doors import Doors
 from lambdad.sandbox.firewall import Allowed
 from lambdad.sandbox.identity import GROUP, SLOTS, USER, Identity, RootIdentity, UserIdentity
 from lambdad.sandbox.interface import RUNTIME_API_ADDRESS, SandboxError, Volume
@@ -53,6 +54,7 @@ class NativeDriver:
     prepared: cells that are kept ready for each zygote, and as many for programs.
     egress: the network of all its sandboxes. allowed: private destinations that `internet` lets through.
     snapshots: whether processes may be forked from once they ran a function's code.
+    doors: what leads out of its sandboxes whatever `egress` is; not with `host`, where nothing is closed.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class NativeDriver:
         egress: str = "none",
         allowed: Sequence[Allowed] = (),
         snapshots: bool = True,
+        doors: Doors | None = None,
     ) -> None:
         self.weaknesses: tuple[str, ...] = ()
         self.why_no_snapshots = "the driver is not open"
@@ -72,6 +75,7 @@ class NativeDriver:
         self._prepared = prepared
         self._egress = egress
         self._allowed = tuple(allowed)
+        self._doors = None if egress == "host" else doors
         self._router: Router | None = None
         self._identity: Identity = RootIdentity() if os.geteuid() == 0 else UserIdentity(os.geteuid(), os.getegid())
         self._tree = cgroup.CgroupTree.find(tree_name(self._state_dir))
@@ -270,6 +274,7 @@ class NativeDriver:
             "filter": self._program,
             "snapshot_filter": _load_program(snapshot_filter),
             "shares_network": self._egress == "host",
+            "doors": len(self._doors.upstreams) if self._doors else 0,
             "maps": self._identity.launcher_maps,
         }
         interpreter = zygote.interpreter if zygote else sys.executable
@@ -283,14 +288,15 @@ class NativeDriver:
     def _make_cell(self, name: str | None) -> Cell:
         """Ask for a cell. Raises OSError."""
         launcher = self._living_launcher(name)
-        cell = Cell(asyncio.get_running_loop(), self._make_group(), launcher.reader, self._connect)
+        cell = Cell(asyncio.get_running_loop(), self._make_group(), launcher.reader, self._connect, self._doors)
         self._follow(cell)
         return cell
 
     def _make_berth(self, below: Cell) -> Berth:
         """Ask for one. Raises OSError."""
         launcher = self._living_launcher(None)
-        berth = Berth(asyncio.get_running_loop(), self._make_group(), launcher.reader, below, self._connect)
+        loop = asyncio.get_running_loop()
+        berth = Berth(loop, self._make_group(), launcher.reader, below, self._connect, self._doors)
         self._follow(berth)
         return berth
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec, Image
-from lambdad.runtimes.environment import Credentials, build_environment
+from lambdad.runtimes.environment import AwsAccess, build_environment
 from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime
 from lambdad.testing.specs import make_spec
 
@@ -40,13 +40,11 @@ DEFAULTS = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
 }
-CREDENTIALS = Credentials(access_key_id="AK", secret_access_key="SK", session_token="ST")
+ACCESS = AwsAccess(access_key_id="AK", secret_access_key="SK", session_token="ST")
 
 
 def _build(runtime: Runtime | None, spec: EnvironmentSpec, initialization_type: str = "on-demand") -> dict[str, str]:
-    return build_environment(
-        runtime, spec, log_stream="stream", credentials=CREDENTIALS, initialization_type=initialization_type
-    )
+    return build_environment(runtime, spec, log_stream="stream", access=ACCESS, initialization_type=initialization_type)
 
 
 def test_python_gets_what_it_gets_on_aws_and_nothing_else() -> None:
@@ -106,4 +104,4 @@ def test_an_image_brings_variables_that_the_function_overrides() -> None:
 
 
 def test_credentials_do_not_show_their_secrets() -> None:
-    assert repr(CREDENTIALS) == "Credentials(access_key_id='AK')"
+    assert repr(ACCESS) == "AwsAccess(access_key_id='AK')"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.runtimes.test_environment import NODE, PYTHON, SPEC
 
-from lambdad.runtimes.environment import Credentials
+from lambdad.runtimes.environment import AwsAccess
 from lambdad.runtimes.runtime import ProvidedRuntime, Runtime
 from lambdad.runtimes.start import InvalidEntrypoint, Start, find_bootstrap, prepare_start, zygote_spec
 from lambdad.sandbox.spec import Bind, Exec, Fork, Overlay, ZygoteSpec
@@ -31,7 +31,7 @@ def _start(
         task_dir=str(task),
         layer_dirs=tuple(str(layer) for layer in layers),
         log_stream="s",
-        credentials=Credentials(),
+        access=AwsAccess(),
         zygotes=zygotes,
     )
     assert isinstance(started, Start)
@@ -147,7 +147,7 @@ def test_no_bootstrap_is_an_error_of_the_function_in_aws_words(tmp_path: Path) -
         task_dir=str(_tree(tmp_path / "task", "bootstrap.sh")),
         layer_dirs=(),
         log_stream="s",
-        credentials=Credentials(),
+        access=AwsAccess(),
     )
     assert started == InvalidEntrypoint("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 

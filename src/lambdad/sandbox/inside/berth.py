@@ -11,8 +11,8 @@ berth takes three short-lived helpers, of which one stays:
               then enters the user namespace, too, and makes copies that belong to it
 
 Conversation: driver to launcher, `berth` with [control, init of the cell, its user namespace, groups...]. On `control`
-answer a helper (`forked` + pidfd of init), then init: `ready` + [listener, namespaces...]; to `tmp` + a mount it says
-nothing; to `find PID`, `runtime` + pidfd; `exited CODE SIGNAL` when that process has ended.
+answer a helper (`forked` + pidfd of init), then init: `ready` + [listeners..., namespaces...]; to `tmp` + a mount it
+says nothing; to `find PID`, `runtime` + pidfd; `exited CODE SIGNAL` when that process has ended.
 """
 
 # `typing` is not worth its memory here.
@@ -46,7 +46,7 @@ from lambdad.sandbox.inside.calls import (
     set_capabilities,
     set_filter,
 )
-from lambdad.sandbox.inside.init import join_groups, listen, mount_proc, quiet_streams, reap
+from lambdad.sandbox.inside.init import join_groups, listen, listen_at_doors, mount_proc, quiet_streams, reap
 
 NAMESPACES = (("mnt", CLONE_NEWNS), ("net", CLONE_NEWNET), ("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS))
 EMPTY_DIRECTORY = "/sys"
@@ -66,7 +66,7 @@ def run_maker(control: _socket.socket, cell: int, users: int, groups: list[int],
         _, (init,) = receive(ours)
         check(libc.setns(init, CLONE_NEWPID), "setns pid")
         if check(libc.fork(), "fork") == 0:
-            build(ours, cell, users)
+            build(ours, cell, users, config["doors"])
             os._exit(0)
         try:
             os.wait()  # their signal is ignored: this returns, with an error, when none is left
@@ -94,7 +94,7 @@ def fork_init(control: _socket.socket, builder: _socket.socket, users: int, conf
     os._exit(0)
 
 
-def build(reply: _socket.socket, cell: int, users: int) -> None:
+def build(reply: _socket.socket, cell: int, users: int, doors: int) -> None:
     """Make the mounts as root, then copies of all namespaces that belong to `users`, and hand them over."""
     check(libc.setns(cell, CLONE_NEWNS | CLONE_NEWUTS), "setns cell")
     check(libc.unshare(CLONE_NEWNS), "unshare mounts")
@@ -103,9 +103,9 @@ def build(reply: _socket.socket, cell: int, users: int) -> None:
     mount_proc("/proc", EMPTY_DIRECTORY)
     check(libc.setns(users, CLONE_NEWUSER), "setns user")
     check(libc.unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS), "unshare")
-    listener = listen(False)
+    listeners = [listen(False), *listen_at_doors(doors)]
     spaces = [os.open("/proc/self/ns/" + name, os.O_RDONLY | os.O_CLOEXEC) for name, _ in NAMESPACES]
-    send(reply, b"built", [listener.fileno(), *spaces])
+    send(reply, b"built", [*spaces, *[listener.fileno() for listener in listeners]])
 
 
 def run_init(control: _socket.socket, builder: _socket.socket, program: bytes) -> None:
@@ -121,12 +121,12 @@ def run_init(control: _socket.socket, builder: _socket.socket, program: bytes) -
         builder.close()
         if not fds:
             os._exit(1)  # the builder has said why
-        listener, *spaces = fds
+        spaces, listeners = fds[: len(NAMESPACES)], fds[len(NAMESPACES) :]
         for space, (name, kind) in zip(spaces, NAMESPACES):  # noqa: B905 (a runtime's interpreter may be 3.9)
             check(libc.setns(space, kind), "setns " + name)
         pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        send(control, b"ready", [listener, pids, *spaces])
-        for fd in (listener, pids, *spaces):
+        send(control, b"ready", [*listeners, pids, *spaces])
+        for fd in (*listeners, pids, *spaces):
             os.close(fd)
         word, fds = receive(control)
         if not word:

@@ -27,6 +27,7 @@ from lambdad.sandbox.inside.calls import (
     CLONE_NEWNS,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
+    FIRST_DOOR,
     IFF_UP,
     MS_NODEV,
     MS_NOEXEC,
@@ -61,14 +62,15 @@ from lambdad.sandbox.inside.runtime_process import (
 def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config: dict):
     """Make the cell. Returns in the runtime process only, what it is to do next."""
     try:
-        listener = make_cell(groups, config["layout"], config["shares_network"])
+        listeners = make_cell(groups, config["layout"], config["shares_network"], config["doors"])
         _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         runtime = os.fork()
         if runtime == 0:
             control.detach()
-            listener.detach()
+            for listener in listeners:
+                listener.detach()
             ours.detach()
             keep_only([0, 1, 2, launch_fd, theirs.fileno()])
             return lambda: run_runtime(_socket.socket(fileno=launch_fd), theirs, config)
@@ -77,23 +79,26 @@ def run_init(control: _socket.socket, launch_fd: int, groups: list[int], config:
         theirs.close()
         os.close(launch_fd)
         pidfd = os.pidfd_open(runtime)
-        send(control, b"ready", [listener.fileno(), pidfd])
+        send(control, b"ready", [*[listener.fileno() for listener in listeners], pidfd])
         os.close(pidfd)
-        listener.close()
+        for listener in listeners:
+            listener.close()
         attend(control, ours, runtime, config)
     except BaseException as error:
         report(control, error)
     os._exit(1)
 
 
-def make_cell(groups: list[int], layout: list[tuple[str, ...]], shares_network: bool) -> _socket.socket:
-    """Enter the cell's control groups, namespaces and root. Returns the listening socket for the Runtime API."""
+def make_cell(groups: list[int], layout: list[tuple[str, ...]], shares_network: bool, doors: int) -> list:
+    """Enter the cell's control groups, namespaces and root. Returns the listening sockets: the Runtime API's, then
+    those of its doors.
+    """
     quiet_streams()
     join_groups(groups)
     os.umask(0o022)
     network = 0 if shares_network else CLONE_NEWNET
     check(libc.unshare(CLONE_NEWNS | network | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP), "unshare")
-    listener = listen(shares_network)
+    listeners = [listen(shares_network), *listen_at_doors(doors)]
     mount("tmpfs", "/cell", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k")
     for kind, path, *rest in layout:
         target = "/cell" + path
@@ -106,7 +111,7 @@ def make_cell(groups: list[int], layout: list[tuple[str, ...]], shares_network: 
             os.makedirs(target, 0o755, exist_ok=True)
     mount_proc("/cell/proc", "/empty")
     enter_root("/cell")
-    return listener
+    return listeners
 
 
 def quiet_streams() -> None:
@@ -144,6 +149,16 @@ def listen(shares_network: bool) -> _socket.socket:
     listener.bind(RUNTIME_API)
     listener.listen(BACKLOG)
     return listener
+
+
+def listen_at_doors(count: int) -> list:
+    """Listen where the sandbox's doors are (`lambdad.sandbox.doors`), in a network of its own."""
+    listeners = [_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM) for _ in range(count)]
+    for number, listener in enumerate(listeners):
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        listener.bind((RUNTIME_API[0], FIRST_DOOR + number))
+        listener.listen(BACKLOG)
+    return listeners
 
 
 def mount_proc(proc: str, empty: str) -> None:
