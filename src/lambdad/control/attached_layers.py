@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lambdad.control.interface import Call
+from lambdad.control.names import layer_denied
 from lambdad.model import limits
 from lambdad.model.arn import LayerVersionReference, parse_layer_arn
-from lambdad.model.errors import ApiError, access_denied, invalid_parameter
+from lambdad.model.errors import ApiError, invalid_parameter
 from lambdad.model.function import LayerUse
 from lambdad.store.metadata import Transaction
 
@@ -46,10 +47,7 @@ def _use(transaction: Transaction, call: Call, reference: LayerVersionReference,
     assert reference.version is not None
     owner = reference.namespace
     if not is_usable(transaction, call, reference):
-        raise access_denied(
-            f"User: arn:aws:iam::{call.namespace.account}:root is not authorized to perform: lambda:GetLayerVersion "
-            f"on resource: {arn} because no resource-based policy allows the lambda:GetLayerVersion action"
-        )
+        raise layer_denied(call, arn)
     layer = transaction.layers.get(owner, reference.name, reference.version)
     if layer is None:
         raise invalid_parameter(f"Layer version {arn} does not exist.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from lambdad.control.interface import Params
 from lambdad.model import limits
-from lambdad.model.errors import ApiError, invalid_parameter, not_found, validation
+from lambdad.model.errors import invalid_parameter, not_found
 from lambdad.model.function import Durable, FileSystem, ImageOverride, LayerUse, Logging, Settings, VpcConfig
 
 RESERVED_VARIABLES = frozenset(
@@ -61,7 +61,6 @@ def new_settings(params: Params, name: str) -> Settings:
 
 def changed_settings(before: Settings, params: Params) -> Settings:
     """`before` with the members of `params` that are given; layers aside, which need the store."""
-    _check_numbers(params)
     _check_unsupported(params)
     changes: dict[str, Any] = {
         member: params[key]
@@ -145,25 +144,6 @@ def check_total_size(unzipped_size: int, layers: tuple[LayerUse, ...], limit: in
             f"Function code combined with layers exceeds the maximum allowed size of {limit} bytes. "
             f"The actual size is {total} bytes."
         )
-
-
-def too_great(member: str, value: int, limit: int) -> ApiError:
-    return validation(
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: "
-        f"Member must have value less than or equal to {limit}"
-    )
-
-
-def _check_numbers(params: Params) -> None:
-    """The service model allows more than AWS does: its numbers are those of managed instances."""
-    timeout, memory = params.get("Timeout", 0), params.get("MemorySize", 0)
-    ephemeral = params.get("EphemeralStorage", {}).get("Size", 0)
-    if timeout > limits.TIMEOUT_MAX_S:
-        raise too_great("timeout", timeout, limits.TIMEOUT_MAX_S)
-    if memory > limits.MEMORY_MAX_MB:
-        raise too_great("memorySize", memory, limits.MEMORY_MAX_MB)
-    if ephemeral > limits.EPHEMERAL_MAX_MB:
-        raise too_great("ephemeralStorage.size", ephemeral, limits.EPHEMERAL_MAX_MB)
 
 
 def _check_unsupported(params: Params) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from lambdad.control.interface import Call, Params
-from lambdad.model.arn import LATEST, LayerVersionReference, function_arn, parse_layer_arn
+from lambdad.model.arn import LATEST, LayerVersionReference, function_arn, layer_arn, parse_layer_arn
 from lambdad.model.errors import (
     ApiError,
     access_denied,
     function_not_found,
     invalid_parameter,
     not_found,
-    validation,
 )
 from lambdad.model.function import Alias, Function, FunctionVersion
 from lambdad.store.catalogue import resolve_reference
 from lambdad.store.functions import version_number
 from lambdad.store.metadata import Transaction
+from lambdad.wire.validate import Failure, length_at_most, matches, show, validation_error
 
 NAME_MAX = 64
+_LAYER_NAME = r"(arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+"
 
 ONLY_FUNCTIONS = (
     "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
@@ -48,10 +49,7 @@ def latest(call: Call, params: Params) -> str:
 
 def check_new_name(name: str) -> None:
     if len(name) > NAME_MAX:
-        raise validation(
-            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {NAME_MAX}"
-        )
+        raise validation_error([Failure(show(name), "functionName", length_at_most(NAME_MAX))])
 
 
 def get_function(transaction: Transaction, call: Call, name: str, qualifier: str | None = None) -> Function:
@@ -91,21 +89,22 @@ def layer_name(call: Call, text: str) -> str:
         return text
     reference = parse_layer_arn(text)
     if reference is None:
-        raise validation(
-            f"1 validation error detected: Value '{text}' at 'layerName' failed to satisfy constraint: "
-            r"Member must satisfy regular expression pattern: (arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:"
-            "[a-zA-Z0-9-_]+)|[a-zA-Z0-9-_]+"
-        )
+        raise validation_error([Failure(show(text), "layerName", matches(_LAYER_NAME))])
     check_layer_owner(call, reference)
     return reference.name
 
 
 def check_layer_owner(call: Call, reference: LayerVersionReference) -> None:
     if reference.namespace != call.namespace:
-        raise access_denied(
-            f"User: arn:aws:iam::{call.namespace.account}:root is not authorized to access the layer "
-            f"{reference.name} of {reference.namespace.account} in {reference.namespace.region}"
-        )
+        raise layer_denied(call, layer_arn(reference.namespace, reference.name, reference.version))
+
+
+def layer_denied(call: Call, arn: str) -> ApiError:
+    """AWS's error for a layer that its owner does not share with the caller."""
+    return access_denied(
+        f"User: arn:aws:iam::{call.namespace.account}:root is not authorized to perform: lambda:GetLayerVersion "
+        f"on resource: {arn} because no resource-based policy allows the lambda:GetLayerVersion action"
+    )
 
 
 def setting_key(transaction: Transaction, call: Call, name: str, qualifier: str | None) -> str:

@@ -64,7 +64,7 @@ class PermissionOperations:
 
         policy, revision = await self._services.store.read(read)
         if policy is None:
-            raise no_policy()
+            raise not_found("The resource you requested does not exist.")
         return {"Policy": policy_json(policy), "RevisionId": revision}
 
     async def remove(self, call: Call, params: Params) -> Answer:

@@ -22,7 +22,6 @@ from lambdad.model.errors import (
     function_not_found,
     invalid_parameter,
     not_found,
-    validation,
 )
 from lambdad.model.function import IN_PROGRESS, PENDING, Alias, Function, FunctionVersion, environment_spec
 from lambdad.model.settings import FunctionUrl, ProvisionedConcurrency
@@ -40,8 +39,14 @@ from lambdad.store.changes import (
 from lambdad.store.codec import decode
 from lambdad.store.metadata import Store, Transaction
 from lambdad.store.settings import PROVISIONED, URL, Kind
+from lambdad.wire.validate import Failure, matches, show, validation_error
 
 Record = TypeVar("Record")
+
+_FUNCTION_NAME = (
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?"
+    r"(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,12 +364,7 @@ def resolve_reference(namespace: Namespace, text: str, qualifier: str | None) ->
     """The name and qualifier that a reference means to a caller in `namespace`; raises AWS's errors."""
     reference = parse_function_reference(text)
     if reference is None:
-        raise validation(
-            f"1 validation error detected: Value '{text}' at 'functionName' failed to satisfy constraint: "
-            "Member must satisfy regular expression pattern: "
-            r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?"
-            r"(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
-        )
+        raise validation_error([Failure(show(text), "functionName", matches(_FUNCTION_NAME))])
     if reference.region is not None and reference.region != namespace.region:
         raise not_found(f"Functions from '{reference.region}' are not reachable in this region ('{namespace.region}')")
     if reference.account is not None and reference.account != namespace.account:

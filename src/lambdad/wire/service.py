@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl
 
 from botocore.loaders import Loader
 
+from lambdad.model import limits
+
 _MODEL = "lambda/2015-03-31/service-2"
 
 
@@ -125,11 +127,21 @@ class LambdaService:
     errors: Mapping[str, ErrorShape]
 
 
+_BOUNDS = {
+    "Timeout": limits.TIMEOUT_MAX_S,
+    "MemorySize": limits.MEMORY_MAX_MB,
+    "EphemeralStorageSize": limits.EPHEMERAL_MAX_MB,
+}
+"""Shapes whose bounds in the model are those of managed instances; functions have these."""
+
+
 @functools.cache
 def load_service() -> LambdaService:
     """The service model of the installed botocore, compiled; about 25 ms, once in a process."""
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return compile_service(loader.load_data(_MODEL))
+    document = loader.load_data(_MODEL)
+    bounded = {name: {**document["shapes"][name], "max": bound} for name, bound in _BOUNDS.items()}
+    return compile_service({**document, "shapes": {**document["shapes"], **bounded}})
 
 
 def compile_service(document: Mapping[str, Any]) -> LambdaService:

@@ -72,11 +72,6 @@ def test_what_this_platform_has_not_is_refused_in_so_many_words() -> None:
     assert "no customer-managed runtimes" in refusal(RuntimeConfig={"RuntimeArn": "a", "RuntimeAlias": "b"})
 
 
-def test_the_temporary_directory_has_a_limit_of_its_own() -> None:
-    assert "'ephemeralStorage.size'" in refusal(EphemeralStorage={"Size": 10241})
-    assert settings(EphemeralStorage={"Size": 10240}).ephemeral_mb == 10240
-
-
 def test_an_empty_image_configuration_takes_it_away() -> None:
     before = settings(ImageConfig={"Command": ["a"], "WorkingDirectory": "/w"})
     assert before.image_override is not None

@@ -192,17 +192,6 @@ async def test_a_runtime_must_exist_at_aws_and_on_this_host(plane: Plane) -> Non
 
 
 @with_plane()
-async def test_numbers_above_awss_limits_are_refused(plane: Plane) -> None:
-    for member, value, path, limit in (("Timeout", 901, "timeout", 900), ("MemorySize", 10241, "memorySize", 10240)):
-        text = (
-            f"1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: "
-            f"Member must have value less than or equal to {limit}"
-        )
-        expected = ("ValidationException", 400, text)
-        assert await plane.fails("CreateFunction", **new_function(**{member: value})) == expected
-
-
-@with_plane()
 async def test_tags_are_given_at_creation_and_shown_by_get_function(plane: Plane) -> None:
     await plane.create(Tags={"team": "a"})
     assert (await plane.call("GetFunction", FunctionName="f"))["Tags"] == {"team": "a"}

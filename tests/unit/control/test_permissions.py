@@ -101,9 +101,11 @@ async def test_statements_are_removed_one_by_one_and_the_policy_with_the_last(pl
         "Statement a is not found in resource policy."
     )
     await plane.call("RemovePermission", FunctionName="f", StatementId="b")
-    gone = ("ResourceNotFoundException", 404, "No policy is associated with the given resource.")
-    assert await plane.fails("GetPolicy", FunctionName="f") == gone
-    assert await plane.fails("RemovePermission", FunctionName="f", StatementId="b") == gone
+    missing = {"GetPolicy": "The resource you requested does not exist."}
+    missing["RemovePermission"] = "No policy is associated with the given resource."
+    for operation, text in missing.items():
+        more = {"StatementId": "b"} if operation == "RemovePermission" else {}
+        assert await plane.fails(operation, FunctionName="f", **more) == ("ResourceNotFoundException", 404, text)
 
 
 @with_plane()

@@ -174,6 +174,16 @@ def test_several_failures_are_counted_and_joined(service: LambdaService) -> None
     )
 
 
+def test_functions_have_the_limits_of_functions_and_not_those_of_managed_instances(service: LambdaService) -> None:
+    too_much = create(Timeout=901, MemorySize=10_241, EphemeralStorage={"Size": 10_241}, Runtime="x", Handler="h")
+    bounds = (("timeout", 901, 900), ("memorySize", 10_241, 10_240), ("ephemeralStorage.size", 10_241, 10_240))
+    text = messages(service, "CreateFunction", too_much)
+    assert text.startswith("3 validation errors detected: ")
+    for path, value, limit in bounds:
+        constraint = f"failed to satisfy constraint: Member must have value less than or equal to {limit}"
+        assert f"Value '{value}' at '{path}' {constraint}" in text
+
+
 def test_an_answer_lists_at_most_twenty_failures(service: LambdaService) -> None:
     text = messages(service, "CreateFunction", create(FileSystemConfigs=[{}] * 1000))
     assert text.startswith("20 validation errors detected: ")
