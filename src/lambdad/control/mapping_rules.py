@@ -72,7 +72,34 @@ KEPT = (
 
 _STREAMS = ("kinesis", "dynamodb")
 _POSITIONED = (*_STREAMS, "kafka", "docdb")
-_ONLY_STREAMS = ("ParallelizationFactor", "BisectBatchOnFunctionError", "TumblingWindowInSeconds")
+_RECORDS = (*_STREAMS, "kafka")
+_SUPPORTED: Mapping[str, tuple[str, ...]] = {
+    "ParallelizationFactor": _STREAMS,
+    "TumblingWindowInSeconds": _STREAMS,
+    "BisectBatchOnFunctionError": _RECORDS,
+    "MaximumRecordAgeInSeconds": _RECORDS,
+    "MaximumRetryAttempts": _RECORDS,
+    "DestinationConfig": _RECORDS,
+    "FunctionResponseTypes": ("sqs", *_RECORDS),
+    "ScalingConfig": ("sqs",),
+    "ProvisionedPollerConfig": ("sqs", "kafka"),
+    "LoggingConfig": ("kafka",),
+    "Topics": ("kafka",),
+    "Queues": ("mq",),
+    "AmazonManagedKafkaEventSourceConfig": ("kafka",),
+    "SelfManagedKafkaEventSourceConfig": ("kafka",),
+    "DocumentDBEventSourceConfig": ("docdb",),
+}
+"""Parameters that only some kinds of sources have; the others all have."""
+_NEEDED = {"kafka": "Topics", "mq": "Queues", "docdb": "DocumentDBEventSourceConfig"}
+SOURCE_WORDS = {
+    "sqs": "SQS",
+    "kinesis": "Kinesis",
+    "dynamodb": "DynamoDB",
+    "kafka": "Kafka",
+    "mq": "MQ",
+    "docdb": "DocDB",
+}
 
 
 def source_kind(params: Params) -> str:
@@ -94,6 +121,9 @@ def new_parameters(kind: str, params: Params) -> dict[str, Any]:
     arn = params.get("EventSourceArn", "")
     _check_position(kind, arn, parameters)
     check_parameters(kind, arn, parameters)
+    needed = _NEEDED.get(kind)
+    if needed is not None and not parameters.get(needed):
+        raise invalid_parameter(f"{needed} is required for {SOURCE_WORDS[kind]} event sources.")
     return parameters
 
 
@@ -119,15 +149,26 @@ def check_parameters(kind: str, arn: str, parameters: Mapping[str, Any]) -> None
         raise invalid_parameter(
             "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
         )
-    for member in _ONLY_STREAMS:
-        if kind not in _STREAMS and member in parameters:
-            raise invalid_parameter(f"{member} is only supported for Kinesis and DynamoDB streams.")
-    if kind != "sqs" and "ScalingConfig" in parameters:
-        raise invalid_parameter("ScalingConfig is only supported for SQS event sources.")
+    for member, kinds in _SUPPORTED.items():
+        if member in parameters and kind not in kinds:
+            words = ", ".join(SOURCE_WORDS[one] for one in kinds)
+            raise invalid_parameter(
+                f"{member} is not supported for {SOURCE_WORDS[kind]} event sources, only for those of {words}."
+            )
+    _check_pollers(parameters)
     age = parameters.get("MaximumRecordAgeInSeconds", -1)
     if age != -1 and age < 60:
         raise invalid_parameter("MaximumRecordAgeInSeconds must be -1, or between 60 and 604800.")
     _check_filters(parameters.get("FilterCriteria", {}))
+
+
+def _check_pollers(parameters: Mapping[str, Any]) -> None:
+    pollers = parameters.get("ProvisionedPollerConfig", {})
+    if pollers and "ScalingConfig" in parameters:
+        raise invalid_parameter("ProvisionedPollerConfig and ScalingConfig cannot be set at the same time.")
+    least, most = pollers.get("MinimumPollers"), pollers.get("MaximumPollers")
+    if least is not None and most is not None and least > most:
+        raise invalid_parameter("MinimumPollers must not be greater than MaximumPollers.")
 
 
 def _check_position(kind: str, arn: str, parameters: Mapping[str, Any]) -> None:
@@ -138,7 +179,7 @@ def _check_position(kind: str, arn: str, parameters: Mapping[str, Any]) -> None:
             "Member must not be null."
         )
     if kind not in _POSITIONED and position is not None:
-        raise invalid_parameter("StartingPosition is not valid for SQS event sources.")
+        raise invalid_parameter(f"StartingPosition is not valid for {SOURCE_WORDS[kind]} event sources.")
     if kind == "dynamodb" and position == "AT_TIMESTAMP":
         raise _unsupported_position(arn)
     if position == "AT_TIMESTAMP" and "StartingPositionTimestamp" not in parameters:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lambdad.control import names
 from lambdad.control.interface import Answer, Call, Handler, Params
-from lambdad.control.mapping_rules import changed_parameters, new_parameters, source_kind
+from lambdad.control.mapping_rules import SOURCE_WORDS, changed_parameters, new_parameters, source_kind
 from lambdad.control.paging import answer, marker, page_size, paged
 from lambdad.control.services import Services
 from lambdad.control.tagging import check_tag_count
@@ -18,14 +18,6 @@ from lambdad.store.catalogue import resolve_reference
 from lambdad.store.metadata import Transaction
 
 _PAGE = 100
-_SOURCE_WORD = {
-    "sqs": "SQS",
-    "kinesis": "Kinesis",
-    "dynamodb": "DynamoDB",
-    "kafka": "Kafka",
-    "mq": "MQ",
-    "docdb": "DocDB",
-}
 
 
 class MappingOperations:
@@ -144,7 +136,7 @@ class MappingOperations:
         if pollers is None or not pollers.supports(kind):
             return (
                 "Disabled",
-                f"This node does not read {_SOURCE_WORD[kind]} event sources: the mapping is kept, not run.",
+                f"This node does not read {SOURCE_WORDS[kind]} event sources: the mapping is kept, not run.",
             )
         return "Enabled", _user_words(kind)
 
@@ -170,13 +162,17 @@ def describe_mapping(mapping: EventSourceMapping) -> dict[str, Any]:
     }
     if mapping.source_arn:
         shape["EventSourceArn"] = mapping.source_arn
-    if mapping.source in ("kinesis", "dynamodb"):
+    if mapping.source != "sqs":
         shape["LastProcessingResult"] = "No records processed"
-    return shape | dict(mapping.parameters)
+    shape |= mapping.parameters
+    if mapping.source == "kafka":
+        member = "AmazonManagedKafkaEventSourceConfig" if mapping.source_arn else "SelfManagedKafkaEventSourceConfig"
+        shape[member] = {"ConsumerGroupId": mapping.uuid, **shape.get(member, {})}
+    return shape
 
 
 def _user_words(kind: str) -> str:
-    return "USER_INITIATED" if kind == "sqs" else "User action"
+    return "User action" if kind in ("kinesis", "dynamodb") else "USER_INITIATED"
 
 
 def _get(transaction: Transaction, call: Call, uuid: str) -> EventSourceMapping:
@@ -202,7 +198,7 @@ def _check_unique(transaction: Transaction, mapping: EventSourceMapping) -> None
             mapping.function,
             mapping.qualifier,
         ):
-            source = _SOURCE_WORD[mapping.source]
+            source = SOURCE_WORDS[mapping.source]
             raise conflict(
                 f'An event source mapping with {source} arn (" {mapping.source_arn} ") and function '
                 f'(" {mapping.function} ") already exists. '

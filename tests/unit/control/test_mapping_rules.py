@@ -77,9 +77,16 @@ def test_a_filter_is_a_pattern_of_lists(pattern: str) -> None:
 
 
 def test_some_parameters_belong_to_some_sources() -> None:
-    assert "only supported for Kinesis" in refusal(EventSourceArn=QUEUE, ParallelizationFactor=2)
+    assert "only for those of Kinesis, DynamoDB." in refusal(EventSourceArn=QUEUE, ParallelizationFactor=2)
     scaling = {"MaximumConcurrency": 2}
-    assert "only supported for SQS" in refusal(EventSourceArn=STREAM, StartingPosition="LATEST", ScalingConfig=scaling)
+    assert "only for those of SQS." in refusal(EventSourceArn=STREAM, StartingPosition="LATEST", ScalingConfig=scaling)
+    assert "DestinationConfig is not supported for SQS" in refusal(EventSourceArn=QUEUE, DestinationConfig={})
+    kafka = {"EventSourceArn": "arn:aws:kafka:eu-west-1:123456789012:cluster/c/1", "StartingPosition": "LATEST"}
+    assert refusal(**kafka) == "Topics is required for Kafka event sources."
+    new_parameters("kafka", {**kafka, "Topics": ["orders"], "BisectBatchOnFunctionError": True})
+    pollers = {"MinimumPollers": 3, "MaximumPollers": 2}
+    assert "MinimumPollers" in refusal(EventSourceArn=QUEUE, ProvisionedPollerConfig=pollers)
+    assert "at the same time" in refusal(EventSourceArn=QUEUE, ProvisionedPollerConfig=pollers, ScalingConfig=scaling)
     assert "between 60" in refusal(EventSourceArn=STREAM, StartingPosition="LATEST", MaximumRecordAgeInSeconds=59)
 
 

@@ -71,6 +71,18 @@ async def test_a_source_that_nobody_reads_is_disabled_and_says_why(plane: Plane)
 
 
 @with_plane()
+async def test_a_kafka_mapping_reads_as_a_group_of_its_own(plane: Plane) -> None:
+    await plane.create()
+    kafka = {"EventSourceArn": "arn:aws:kafka:eu-west-1:123456789012:cluster/c/1", "Topics": ["orders"]}
+    made = await create(plane, **kafka, StartingPosition="LATEST")
+    assert made["AmazonManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": made["UUID"]}
+    own = {"SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["host:9092"]}}, "Topics": ["orders"]}
+    group = {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "mine"}}
+    made = await plane.call("CreateEventSourceMapping", FunctionName="f", **own, **group, StartingPosition="LATEST")
+    assert made["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": "mine"}
+
+
+@with_plane()
 async def test_the_same_mapping_is_made_once(plane: Plane) -> None:
     await plane.create()
     made = await create(plane)
