@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambdad.runtimes.tree_cache import TreeError, building
+from lambdad.runtimes.tree_cache import TreeError
+from lambdad.testing.kept import content_key, obtain
 
-CACHE = Path.home() / ".cache" / "lambdad-test"
 _TIMEOUT_S = 300.0
 
 
@@ -71,17 +71,10 @@ def why_no_client() -> str:
     return ""
 
 
-def build_client(cache: Path = CACHE) -> Path:
+def build_client() -> Path:
     """The directory of the package, with its addon in it. Needs npm's registry the first time. Raises `TreeError`."""
-    target = cache / f"{CLIENT.name}-{CLIENT.version}-{hashlib.sha256(_recipe().encode()).hexdigest()[:12]}"
-    if not target.is_dir():
-        with building(target) as work:
-            _build(work)
-    return target
-
-
-def _recipe() -> str:
-    return repr((CLIENT, _ADDON_API, _HEADERS, _CPP, _CURL, _VERSION))
+    made_of = repr((CLIENT, _ADDON_API, _HEADERS, _CPP, _CURL, _VERSION))
+    return obtain(CLIENT.name, content_key([made_of.encode()]), _build)
 
 
 def _build(work: Path) -> None:
