@@ -1,4 +1,4 @@
-"""The NBD server against the clients of others: nbdinfo, nbdcopy, qemu-img, qemu-io."""
+"""The NBD server against the clients of others: nbdinfo, nbdcopy, qemu-img, qemu-io, qemu-nbd."""
 
 from __future__ import annotations
 
@@ -102,6 +102,62 @@ def test_nbdcopy_and_qemu_img_copy_the_image_byte_for_byte(tmp_path: Path) -> No
             await tool("nbdcopy", "--connections=4", "--requests=16", uri(socket), str(tmp_path / "three"))
         for copy in ("one", "two", "three"):
             assert (tmp_path / copy).read_bytes()[: len(CONTENT)] == CONTENT
+
+    run(test)
+
+
+def test_qemu_nbd_lists_what_every_export_can(tmp_path: Path) -> None:
+    async def test() -> None:
+        socket = tmp_path / "s"
+
+        async def open_overlay() -> WritableSource:
+            return OverlaySource(await make_reader(CONTENT, chunk_size=CHUNK), tmp_path, 2**30)
+
+        exports = {"disk": ReadOnlyExport(BytesSource(CONTENT)), "copy": CopyOnWriteExport(len(CONTENT), open_overlay)}
+        async with await serve(socket, exports):
+            listed = await tool("qemu-nbd", "--list", "-k", str(socket))
+        head, disk, copy = listed.split("export: ")
+        assert head.strip() == "exports available: 2"
+        for entry, name in ((disk, "disk"), (copy, "copy")):
+            assert entry.startswith(f"'{name}'")
+            assert f"size:  {len(CONTENT)}" in entry
+            assert "base:allocation" in entry
+        assert "readonly" in disk and "multi" in disk
+        assert "readonly" not in copy and "zeroes" in copy and "trim" in copy
+
+    run(test)
+
+
+def test_qemu_img_maps_the_holes(tmp_path: Path) -> None:
+    async def test() -> None:
+        socket = tmp_path / "s"
+        async with await serve(socket, {"disk": ReadOnlyExport(await make_reader(CONTENT, chunk_size=CHUNK))}):
+            extents = json.loads(await tool("qemu-img", "map", "-f", "raw", "--output=json", uri(socket)))
+        assert sum(extent["length"] for extent in extents) == len(CONTENT)
+        assert any(extent["zero"] for extent in extents)
+        for extent in extents:
+            part = CONTENT[extent["start"] : extent["start"] + extent["length"]]
+            assert extent["zero"] == (not part.strip(b"\0"))
+
+    run(test)
+
+
+def test_qemu_nbd_exports_our_export_once_more_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def test() -> None:
+        socket, again = tmp_path / "s", tmp_path / "again"
+        async with await serve(socket, {"disk": ReadOnlyExport(await make_reader(CONTENT, chunk_size=CHUNK))}):
+            program = shutil.which("qemu-nbd")
+            if program is None:
+                pytest.skip("no qemu-nbd: install qemu-utils")
+            arguments = ["-f", "raw", "-r", "-t", "-x", "disk", "-k", str(again), uri(socket)]
+            process = await asyncio.create_subprocess_exec(program, *arguments, stdin=subprocess.DEVNULL)
+            try:
+                await wait_until_async(again.exists, "qemu-nbd listens", DEADLINE_S)
+                await tool("nbdcopy", uri(again), str(tmp_path / "copy"))
+            finally:
+                process.terminate()
+                await process.wait()
+        assert (tmp_path / "copy").read_bytes() == CONTENT
 
     run(test)
 
@@ -280,7 +336,7 @@ def make_certificates(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", [TlsPolicy.OFFERED, TlsPolicy.REQUIRED])
-def test_libnbd_copies_over_tls_and_only_over_tls_if_that_is_demanded(policy: TlsPolicy, tmp_path: Path) -> None:
+def test_libnbd_and_qemu_copy_over_tls_and_only_over_tls_if_that_is_demanded(policy: TlsPolicy, tmp_path: Path) -> None:
     async def test() -> None:
         make_certificates(tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -291,6 +347,11 @@ def test_libnbd_copies_over_tls_and_only_over_tls_if_that_is_demanded(policy: Tl
             secure = f"nbds://localhost:{port}/disk?tls-certificates={tmp_path}"
             await tool("nbdcopy", secure, str(tmp_path / "copy"))
             assert (tmp_path / "copy").read_bytes() == CONTENT
+            credentials = f"tls-creds-x509,id=tls,endpoint=client,dir={tmp_path}"
+            node = f"driver=nbd,host=localhost,port={port},export=disk,tls-creds=tls"
+            target = str(tmp_path / "qemu")
+            await tool("qemu-img", "convert", "--object", credentials, "--image-opts", node, "-O", "raw", target)
+            assert (tmp_path / "qemu").read_bytes()[: len(CONTENT)] == CONTENT
             plain = 0 if policy is TlsPolicy.OFFERED else 1
             await tool("nbdinfo", f"nbd://localhost:{port}/disk", expect=plain)
 
