@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lambdad.model.arn import Namespace
 from lambdad.telemetry.log_store import LogStore
-from lambdad.testing.deploying import Deployed, Outcome, deploy, deploy_python
+from lambdad.testing.deploying import Deployed, Outcome, deploy, deploy_python, zip_of
 from lambdad.testing.local_node import LocalNode
 from lambdad.testing.probes import can_make_namespaces, can_mount_loop, is_root, skip_unless
 from lambdad.testing.telemetry_schema import check_event
@@ -131,11 +133,10 @@ def test_a_json_log_tells_of_the_restore_in_the_schema_of_telemetry(node: LocalN
     with deploy_python(lambda_client, source, SnapStart=SNAP_START, LoggingConfig=logging) as function:
         assert publish(function)["State"] == "Active"
         call(function)
-        store, told = LogStore(node.data_dir / "logs"), []
+        lines, told = Lines(node, function.name), []
 
         def has_reported() -> bool:
-            arn = f"/aws/lambda/{function.name}"
-            told[:] = [json.loads(record.text) for record in store.read(Namespace("0" * 12, "us-east-1"), arn)]
+            told[:] = [json.loads(line) for line in lines()]
             return any(event["type"] == "platform.report" for event in told)
 
         wait_until(has_reported, "a report", DEADLINE_S)
@@ -156,6 +157,42 @@ def test_a_deleted_version_leaves_no_snapshot(restored: Deployed) -> None:
     restored.client.delete_function(FunctionName=restored.name, Qualifier="1")
     with pytest.raises(restored.client.exceptions.ResourceNotFoundException):
         call(restored)
+
+
+def test_a_function_that_cannot_be_forked_is_initialised_before_anybody_calls(
+    node: LocalNode, lambda_client: Any
+) -> None:
+    """One with an extension, for that is a process beside the function's: its version has an environment ready."""
+    script = (Path(__file__).parents[2] / "examples/extension-bash/extensions/lifecycle.sh").read_bytes()
+    archive = zip_of({"extensions/lifecycle.sh": script}, {"extensions/lifecycle.sh": 0o755})
+    layer = lambda_client.publish_layer_version(LayerName="t-snapstart", Content={"ZipFile": archive})
+    source = "import os, time\nmade = time.time()\ndef handler(event, context):\n    return made\n"
+    options: dict[str, Any] = {"Layers": [layer["LayerVersionArn"]], "Timeout": 30}
+    with deploy_python(lambda_client, source, SnapStart=SNAP_START, **options) as function:
+        shown = publish(function)
+        assert (shown["State"], shown["SnapStart"]["OptimizationStatus"]) == ("Active", "On")
+        assert "initialised ahead" in shown["StateReason"]
+        assert "extensions cannot be forked" in shown["StateReason"]
+        lines = Lines(node, function.name)
+        wait_until(lambda: any(line.startswith("INIT_REPORT") for line in lines()), "the init phase", DEADLINE_S)
+        assert not any(line.startswith("START") for line in lines())
+        before = time.time()
+        first = call(function)
+        assert first.value < before
+        assert not {"init", "sandbox"} & first.timings.keys()
+        assert "Init Duration" not in base64.b64decode(first.log_result or "").decode()
+        wait_until(lambda: sum(line.startswith("INIT_REPORT") for line in lines()) == 2, "the next one", DEADLINE_S)
+
+
+class Lines:
+    """The log of a function."""
+
+    def __init__(self, node: LocalNode, function: str) -> None:
+        self._store = LogStore(node.data_dir / "logs")
+        self._group = f"/aws/lambda/{function}"
+
+    def __call__(self) -> list[str]:
+        return [record.text for record in self._store.read(Namespace("0" * 12, "us-east-1"), self._group)]
 
 
 def test_a_runtime_that_cannot_be_forked_says_so_and_runs(lambda_client: Any) -> None:

@@ -18,7 +18,7 @@ from tests.unit.placement.requests import Request
 
 from lambdad.model.errors import ApiError, service_error
 from lambdad.placement.counting import Charge, Limits
-from lambdad.placement.pool import Assign, Effect, Reject, Start, Stop
+from lambdad.placement.pool import AHEAD, Assign, Effect, Reject, Start, Stop
 from lambdad.placement.provisioned import Plan, Provision
 from lambdad.placement.state import PlacementState
 from lambdad.testing.specs import HERE, make_spec
@@ -115,8 +115,11 @@ class Model:
         if self.state.alarm is not None and self.state.alarm <= self.now:
             self.perform(self.state.tick(self.now))
 
-    def configure(self, name: str, reserved: int | None, version: int, count: int) -> None:
-        """Change one function. As the control plane does, nothing is provisioned beyond the reservation."""
+    def configure(self, name: str, reserved: int | None, version: int, count: int, *, ahead: bool) -> None:
+        """Change one function. As the control plane does, nothing is provisioned beyond the reservation.
+
+        ahead: whether an environment is initialised ahead of anybody's call.
+        """
         self.reservations.pop(name, None)
         if reserved is not None and sum(self.reservations.values()) + reserved < ACCOUNT_LIMIT:
             self.reservations[name] = reserved
@@ -125,12 +128,16 @@ class Model:
         others = sum(
             provision.count
             for provision in self.provisions.values()
-            if provision.spec.function_name not in self.reservations
+            if provision.spec.function_name not in self.reservations and provision.qualifier != AHEAD
         )
         room -= 0 if name in self.reservations else others
         if count and count <= room:
             spec = make_spec(function_name=name, version=str(version))
             self.provisions[name, "live"] = Provision(spec=spec, qualifier="live", count=count, revision=self.now)
+        self.provisions.pop((name, AHEAD), None)
+        if ahead:
+            spec = make_spec(function_name=name, version=str(version), ahead=True)
+            self.provisions[name, AHEAD] = Provision(spec=spec, qualifier=AHEAD, count=1, revision=0.0)
         plan = Plan(
             reservations={(HERE, function): amount for function, amount in self.reservations.items()},
             provisions=tuple(self.provisions.values()),
@@ -181,7 +188,7 @@ class Model:
         assert (
             self.state.alarm is None
             or held
-            or any(reserve.retry_at is not None for reserve in self.state.reserves())
+            or any(reserve.retry_at is not None for reserve in self.state.fleet.reserves())
             or self.state.alarm > self.now - 100
         )
 
@@ -257,9 +264,10 @@ class PlacementMachine(RuleBasedStateMachine):
         reserved=st.sampled_from([None, 0, 1, 3]),
         version=st.integers(1, 2),
         count=st.integers(0, 3),
+        ahead=st.booleans(),
     )
-    def configure(self, name: str, reserved: int | None, version: int, count: int) -> None:
-        self.model.configure(name, reserved, version, count)
+    def configure(self, name: str, reserved: int | None, version: int, count: int, ahead: bool) -> None:
+        self.model.configure(name, reserved, version, count, ahead=ahead)
 
     @invariant()
     def holds(self) -> None:
@@ -289,7 +297,11 @@ def test_a_long_walk_in_virtual_time_loses_and_doubles_nothing() -> None:
         (
             1,
             lambda: model.configure(
-                draw.choice("fgh"), draw.choice([None, 0, 1, 3]), draw.randint(1, 2), draw.randrange(4)
+                draw.choice("fgh"),
+                draw.choice([None, 0, 1, 3]),
+                draw.randint(1, 2),
+                draw.randrange(4),
+                ahead=draw.random() < 0.5,
             ),
         ),
         (0.2, model.worker_lost),

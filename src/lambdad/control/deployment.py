@@ -98,7 +98,7 @@ class Deployments:
             return version, None
         if failure.code:
             return version, Failure(failure.reason, failure.code)
-        return replace(version, why_no_snapshot=failure.reason), None
+        return replace(version, why_no_snapshot=failure.reason, starts_ahead=failure.ahead), None
 
     async def _build(self, version: FunctionVersion, image: Image) -> tuple[FunctionVersion, Failure | None]:
         if image.manifest_sha256:
@@ -140,7 +140,7 @@ class Deployments:
         if version is None or version.deployment.id != ready.deployment.id:
             return  # Deleted, or replaced by a newer update that has its own driver.
         version = replace(version, deployment=ready.deployment, revision_id=self._new_id())
-        version = replace(version, why_no_snapshot=ready.why_no_snapshot)
+        version = replace(version, why_no_snapshot=ready.why_no_snapshot, starts_ahead=ready.starts_ahead)
         transaction.functions.put_version(settled(version, failure))
 
 
@@ -170,7 +170,11 @@ def settled(version: FunctionVersion, failure: Failure | None) -> FunctionVersio
 def _without_snapshot(version: FunctionVersion) -> str | None:
     """AWS has no such case, and gives an Active function no reason."""
     why = version.why_no_snapshot
-    return f"SnapStart is not applied: {why}." if why else None
+    if not why:
+        return None
+    if version.starts_ahead:
+        return f"SnapStart keeps an environment initialised ahead, for there is no snapshot: {why}."
+    return f"SnapStart is not applied: {why}."
 
 
 def asked(version: FunctionVersion, deployment: Deployment, revision_id: str, now: float) -> FunctionVersion:

@@ -104,7 +104,8 @@ def _status(member: str, status: Status | None) -> dict[str, str]:
 
 def _snap_start(version: FunctionVersion) -> dict[str, str]:
     apply_on = version.settings.snap_start
-    optimised = version.starts_from_snapshot(version.deployment) and not version.why_no_snapshot
+    is_prepared = version.starts_ahead or not version.why_no_snapshot
+    optimised = version.starts_from_snapshot(version.deployment) and is_prepared
     return {"ApplyOn": apply_on, "OptimizationStatus": "On" if optimised else "Off"}
 
 

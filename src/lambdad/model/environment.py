@@ -69,6 +69,8 @@ class EnvironmentSpec:
     """`none`, `internet` or `host`; see docs/SECURITY.md."""
     initialization_type: str = "on-demand"
     """Why the environment is started: `on-demand`, `provisioned-concurrency` or `snap-start`. Not part of `key`."""
+    ahead: bool = False
+    """Whether it is initialised before anybody has called, for SnapStart without a snapshot. Not part of `key`."""
 
     @property
     def key(self) -> str:
@@ -85,7 +87,11 @@ class EnvironmentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotFailure:
-    """Why a version has no snapshot. code: a value of StateReasonCode; empty if its functions start without one."""
+    """Why a version has no snapshot. code: a value of StateReasonCode; empty if its functions start without one.
+
+    ahead: whether an environment is kept initialised in its place.
+    """
 
     code: str
     reason: str
+    ahead: bool = False

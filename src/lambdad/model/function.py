@@ -166,7 +166,9 @@ class FunctionVersion:
     last_update: Status | None = None
     fingerprint: str = ""
     why_no_snapshot: str = ""
-    """Of a published version with SnapStart: why its sandboxes start as all others do; empty if they are restored."""
+    """Of a published version with SnapStart: why its sandboxes are not restored from a snapshot; empty if they are."""
+    starts_ahead: bool = False
+    """Of such a version: whether an environment is kept initialised in the place of a snapshot."""
 
     @property
     def arn(self) -> str:

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import lambdad
@@ -83,9 +84,11 @@ SWITCH_INTERVAL_S = 0.0005
 class _Runtimes:
     """What the worker says it can run, as `control.interface.RuntimeCheck` and `Preparer`."""
 
-    def __init__(self, worker: WorkerClient, egress: str) -> None:
+    def __init__(self, worker: WorkerClient, config: Config, log: Logger) -> None:
         self._worker = worker
-        self._egress = egress
+        self._egress = config.egress
+        self._has_snap_start = config.snapstart
+        self._log = log
         self.snapshots: set[str] = set()
         """Keys of the specs that have one at the worker, or had."""
         self.info: WorkerInfo | None = None
@@ -128,7 +131,10 @@ class _Runtimes:
                 self.connected.clear()
                 continue
             self.snapshots.add(spec.key)
-            return failure
+            if failure is None or failure.code or not self._has_snap_start:
+                return failure
+            self._log.info("snapshot.none", function=version.arn, why=failure.reason, instead="initialised ahead")
+            return replace(failure, ahead=True)
 
 
 async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
@@ -176,7 +182,7 @@ class _Node:
         self._tasks = tasks
         self._log = log
         self._clock = SystemClock()
-        self._runtimes = _Runtimes(worker, config.egress)
+        self._runtimes = _Runtimes(worker, config, log)
         self._catalogue = Catalogue(egress=config.egress)
         call_later = asyncio.get_running_loop().call_later
         self._placement = Placement(worker, self._clock, tasks.spawn, call_later, _limits(config))

@@ -13,6 +13,8 @@ from lambdad.placement.counting import Charge, FunctionCount
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 60.0
 """After a provisioned environment could not be initialised; the wait doubles each time."""
+AHEAD = ""
+"""In the place of a qualifier: environments that are initialised ahead, for whoever comes first."""
 
 
 class Demand(Protocol):
@@ -123,6 +125,12 @@ class Pool(Environments):
         return not (self.idle or self.busy or self.starting or self.waiting or self.reserves)
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether an environment is there that was initialised ahead."""
+        ahead = self.reserves.get(AHEAD)
+        return ahead is not None and bool(ahead.idle)
+
+    @property
     def needs_start(self) -> bool:
         """Whether one more request would need a start that is not under way."""
         return len(self.starting) <= len(self.waiting)
@@ -169,6 +177,18 @@ class Reserve(Environments):
         """Environments that are initialised."""
         return len(self.idle) + len(self.busy)
 
+    @property
+    def ready(self) -> int:
+        """Environments that are counted as room of their own."""
+        return self.available
+
+    def count_ready(self, change: int) -> None:
+        """So many more environments are initialised, or fewer."""
+        self.function.add_ready(change)
+
+    def lost_idle(self, now: float) -> None:
+        """One that was initialised and idle has ended by itself: it is replaced at once."""
+
     def failed(self, problem: str | None, now: float) -> None:
         """A start failed. problem: None if nobody's function is to blame."""
         self.problem = problem or self.problem
@@ -181,3 +201,27 @@ class Reserve(Environments):
         self.problem = None
         self.retry_at = None
         self.retry_after = RETRY_FIRST_S
+
+
+class Ahead(Reserve):
+    """Environments that are initialised before anybody calls, and become the pool's own when somebody does.
+
+    They are no room of their own, unlike provisioned ones: whoever gets one is counted as on demand.
+    """
+
+    @property
+    def ready(self) -> int:
+        return 0
+
+    def count_ready(self, change: int) -> None:
+        pass
+
+    def lost_idle(self, now: float) -> None:
+        """The host needed its memory, most likely: not at once."""
+        self.retry_at = now + RETRY_LAST_S
+
+    def give_away(self) -> str:
+        """An idle one, which is not kept here any more."""
+        environment = self.idle.pop()
+        self.fresh.discard(environment)
+        return environment

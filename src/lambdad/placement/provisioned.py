@@ -3,19 +3,26 @@
 A configuration hangs on a version or an alias. An alias that sends a share of its requests to a second version gets
 that share of its environments there. What cannot run yet (a version that is being published) gets none so far, and
 is looked at again with the next change.
+
+Versions with SnapStart of which there is no snapshot have one environment that is initialised ahead, and another one as
+soon as somebody has taken it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.settings import ProvisionedConcurrency
+from lambdad.placement.pool import AHEAD
 
 INITIALIZATION_TYPE = "provisioned-concurrency"
+AHEAD_MAX = 64
+"""Versions that have an environment initialised ahead: as many as there may be snapshots. The latest come first."""
 INIT_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
 """AWS's StatusReason for a function whose init phase fails."""
 
@@ -47,6 +54,10 @@ class Configuration(Protocol):
         """Qualifier, record, and the specs that the qualifier stands for with their shares."""
         ...
 
+    def started_ahead(self) -> Iterable[EnvironmentSpec]:
+        """What has SnapStart and no snapshot, the latest first."""
+        ...
+
 
 def make_plan(configuration: Configuration) -> Plan:
     provisions: list[Provision] = []
@@ -62,6 +73,10 @@ def make_plan(configuration: Configuration) -> Plan:
             for (spec, _), count in zip(versions, counts, strict=True)
             if count
         )
+    provisions.extend(
+        Provision(spec=replace(spec, ahead=True), qualifier=AHEAD, count=1, revision=0.0)
+        for spec in islice(configuration.started_ahead(), AHEAD_MAX)
+    )
     return Plan(reservations=configuration.reservations(), provisions=tuple(provisions))
 
 

@@ -180,8 +180,10 @@ class Placement:
         except WorkerUnavailable:
             error = _worker_lost()
         else:
-            if spec.initialization_type != INITIALIZATION_TYPE or "init" in started.timings:
-                self._cold_timings[environment] = dict(started.timings)
+            is_ahead = spec.ahead or spec.initialization_type == INITIALIZATION_TYPE
+            if not is_ahead or "init" in started.timings:
+                if not spec.ahead:
+                    self._cold_timings[environment] = dict(started.timings)
                 self._perform(self.state.started(environment, self._clock.monotonic()))
                 return
             self._worker.stop(environment)

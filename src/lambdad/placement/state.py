@@ -6,7 +6,9 @@ one and waits in its pool. Whatever becomes free first serves the longest waitin
 adds an idle environment. There is never more than one start under way for each waiting request.
 
 Provisioned environments are kept apart, in the reserve of their qualifier: started ahead, replaced when they end, and
-ended when they are too many. A request that names the qualifier takes one, or spills over to the pool.
+ended when they are too many. A request that names the qualifier takes one, or spills over to the pool. Those that are
+initialised ahead for anybody (SnapStart without a snapshot) are used when the pool has nothing idle, and are then the
+pool's own; others are started in their place.
 
 A request that finds no room (see `counting`) is held for a moment before it is throttled. Each function holds its own;
 room that functions share goes to them in turns, so that a flood of one is a queue of that one.
@@ -18,12 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import ApiError, throttled
 from lambdad.placement.counting import SCALING_TOO_FAST, Limits
-from lambdad.placement.ledger import Account, Ledger, function_key
+from lambdad.placement.fleet import Fleet
+from lambdad.placement.ledger import Account, Ledger
 from lambdad.placement.pool import (
+    AHEAD,
     RETRY_FIRST_S,
+    Ahead,
+    Assign,
     Demand,
     Effect,
     Environments,
@@ -31,10 +36,9 @@ from lambdad.placement.pool import (
     Pool,
     Reject,
     Reserve,
-    Start,
     Stop,
 )
-from lambdad.placement.provisioned import Plan, Provision
+from lambdad.placement.provisioned import Plan
 
 EXPIRED_AT_ONCE = 4
 """Requests of one function that one `tick` throttles: a flood that is refused in one go would keep others waiting."""
@@ -43,23 +47,22 @@ ATTEMPTS_MAX = 3
 
 
 class PlacementState:
-    """Pools, counts and queues.
-
-    alarm: when `tick` has something to do, None if only another event can change that.
-    """
+    """Pools, counts and queues."""
 
     def __init__(self, limits: Limits) -> None:
-        self.alarm: float | None = None
         self.ledger = Ledger(limits)
-        self._pools: dict[str, Pool] = {}
-        self._homes: dict[str, Environments] = {}
-        self._serial = 0
+        self.fleet = Fleet(self.ledger)
+
+    @property
+    def alarm(self) -> float | None:
+        """When `tick` has something to do, None if only another event can change that."""
+        return self.fleet.alarm
 
     # -- requests
 
     def submit(self, demand: Demand, now: float) -> list[Effect]:
         """A request has come. Raises `ApiError` if it must be throttled at once."""
-        pool = self._pool(demand.spec)
+        pool = self.fleet.pool(demand.spec)
         function = pool.function
         if function.held:
             reason = function.held[-1].reason
@@ -69,21 +72,21 @@ class PlacementState:
                 return outcome
             reason = outcome
         if not self.ledger.may_hold(function, demand):
-            self._tidy(pool)
+            self.fleet.tidy(pool)
             raise throttled(reason)
-        self._wake_at(self.ledger.hold(function, demand, reason, now))
+        self.fleet.wake_at(self.ledger.hold(function, demand, reason, now))
         return []
 
     def settled(self, environment: str, now: float) -> list[Effect]:
         """The environment has answered its request and is free."""
-        home = self._homes.get(environment)
+        home = self.fleet.home(environment)
         if home is None:
             return []
         demand = home.busy.pop(environment, None)
         if demand is None:
             return []
         self.ledger.count_out(home.function, demand)
-        effects = self._free(home, environment)
+        effects = self._free(home, environment, now)
         if home.function.account.crowded:
             effects += self._serve_held(home.function.account, now)
         return effects
@@ -91,16 +94,16 @@ class PlacementState:
     # -- environments
 
     def started(self, environment: str, now: float) -> list[Effect]:
-        home = self._homes.get(environment)
+        home = self.fleet.home(environment)
         if home is None:
             return []
         home.starting.discard(environment)
         home.fresh.add(environment)
         if isinstance(home, Reserve):
-            home.function.add_ready(1)
+            home.count_ready(1)
             if home.available + 1 >= home.wanted:
                 home.forgive()
-        effects = self._free(home, environment)
+        effects = self._free(home, environment, now)
         if home.function.account.crowded:
             effects += self._serve_held(home.function.account, now)
         return effects
@@ -110,42 +113,43 @@ class PlacementState:
 
         problem: why, for the status of provisioned environments; None if the function has no part in it.
         """
-        home = self._homes.pop(environment, None)
+        home = self.fleet.forget(environment)
         if home is None:
             return []
         home.starting.discard(environment)
         if isinstance(home, Reserve):
             home.failed(problem, now)
-            return self._reconcile(home, now)
+            return self.fleet.reconcile(home, now)
         assert isinstance(home, Pool)
         effects: list[Effect] = []
         if home.waiting and len(home.starting) < len(home.waiting):
             demand = home.waiting.popleft()
             self.ledger.count_out(home.function, demand)
             effects.append(Reject(demand, error))
-        self._tidy(home)
+        self.fleet.tidy(home)
         return effects + self._serve_held(home.function.account, now)
 
     def gone(self, environment: str, now: float) -> list[Effect]:
         """An environment that nobody used has ended; one that is in use is told by its answer."""
-        home = self._homes.get(environment)
+        home = self.fleet.home(environment)
         if home is None or environment in home.busy:
             return []
-        del self._homes[environment]
+        self.fleet.forget(environment)
         was_ready = environment in home.idle
         home.remove_unused(environment)
         if isinstance(home, Reserve):
             if was_ready:
-                home.function.add_ready(-1)
-            return self._reconcile(home, now)
+                home.count_ready(-1)
+                home.lost_idle(now)
+            return self.fleet.reconcile(home, now)
         assert isinstance(home, Pool)
         effects = self._start_for_waiting(home)
-        self._tidy(home)
+        self.fleet.tidy(home)
         return effects
 
     def vanished(self, environment: str, now: float) -> list[Effect]:
         """An environment ended before it saw the request that was sent to it: place the request again."""
-        home = self._homes.pop(environment, None)
+        home = self.fleet.forget(environment)
         if home is None:
             return []
         demand = home.busy.pop(environment, None)
@@ -154,33 +158,33 @@ class PlacementState:
         if isinstance(home, Reserve):
             pool = home.pool
             assert demand.charge is not None
-            home.function.add_ready(-1)
+            home.count_ready(-1)
             demand.charge = home.function.move_on_demand(demand.charge)
-            effects += self._reconcile(home, now)
+            effects += self.fleet.reconcile(home, now)
         else:
             assert isinstance(home, Pool)
             pool = home
         demand.attempts += 1
         if demand.attempts < ATTEMPTS_MAX:
-            return effects + self._place(self._pool(demand.spec), demand)
+            return effects + self._place(self.fleet.pool(demand.spec), demand, now)
         self.ledger.count_out(home.function, demand)
-        self._tidy(pool)
+        self.fleet.tidy(pool)
         effects.append(Reject(demand, _lost()))
         return effects + self._serve_held(home.function.account, now)
 
     def retire(self, key: str) -> list[Effect]:
         """Nobody may start on this spec any more: end what is idle now, and the rest when it is free."""
-        pool = self._pools.get(key)
+        pool = self.fleet.find(key)
         if pool is None:
             return []
         effects: list[Effect] = []
         for environment in pool.idle:
-            del self._homes[environment]
+            self.fleet.forget(environment)
             effects.append(Stop(environment))
         pool.fresh.difference_update(pool.idle)
         pool.idle.clear()
         pool.retired = True
-        self._tidy(pool)
+        self.fleet.tidy(pool)
         return effects
 
     def worker_lost(self, error: ApiError, now: float) -> list[Effect]:
@@ -189,7 +193,7 @@ class PlacementState:
         Provisioned ones are started again when `worker_ready` is told, or a little later.
         """
         effects: list[Effect] = []
-        for pool in list(self._pools.values()):
+        for pool in list(self.fleet.pools()):
             for home in (pool, *pool.reserves.values()):
                 for demand in home.busy.values():
                     self.ledger.count_out(home.function, demand)
@@ -199,12 +203,12 @@ class PlacementState:
             pool.waiting.clear()
             _empty(pool)
             for reserve in pool.reserves.values():
-                reserve.function.add_ready(-reserve.available)
+                reserve.count_ready(-reserve.available)
                 _empty(reserve)
                 reserve.retry_at = now + RETRY_FIRST_S
-                self._wake_at(reserve.retry_at)
-            self._tidy(pool)
-        self._homes.clear()
+                self.fleet.wake_at(reserve.retry_at)
+            self.fleet.tidy(pool)
+        self.fleet.forget_all()
         for _, account in self.ledger.accounts():
             effects += self._serve_held(account, now)
         return effects
@@ -212,9 +216,9 @@ class PlacementState:
     def worker_ready(self, now: float) -> list[Effect]:
         """A worker is there, for the first time or again: provisioned environments are started on it."""
         effects: list[Effect] = []
-        for reserve in self.reserves():
+        for reserve in self.fleet.reserves():
             reserve.forgive()
-            effects += self._reconcile(reserve, now)
+            effects += self.fleet.reconcile(reserve, now)
         return effects
 
     # -- configuration and time
@@ -223,38 +227,39 @@ class PlacementState:
         """What is reserved and provisioned from now on; replaces what was told before."""
         self.ledger.reserve(plan.reservations)
         wanted = {(provision.spec.key, provision.qualifier): provision for provision in plan.provisions}
-        for reserve in self.reserves():
+        for reserve in self.fleet.reserves():
             if (reserve.pool.key, reserve.qualifier) not in wanted:
                 reserve.wanted = 0
         for provision in wanted.values():
-            self._want(provision)
+            self.fleet.want(provision)
         effects: list[Effect] = []
-        for reserve in self.reserves():
-            effects += self._reconcile(reserve, now)
+        for reserve in self.fleet.reserves():
+            effects += self.fleet.reconcile(reserve, now)
         for _, account in self.ledger.accounts():
             effects += self._serve_held(account, now)
         return effects
 
     def tick(self, now: float) -> list[Effect]:
         """Throttle what was held for long enough, and try again to start provisioned environments."""
-        self.alarm = None
+        self.fleet.alarm = None
         effects: list[Effect] = []
         for _, account in self.ledger.accounts():
             for function in list(account.crowded):
                 effects += self._expire(function, now)
-        for reserve in self.reserves():
-            effects += self._reconcile(reserve, now)
+        for reserve in self.fleet.reserves():
+            effects += self.fleet.reconcile(reserve, now)
         return effects
 
     def spec_keys(self) -> list[str]:
         """The specs that have environments or requests."""
-        return list(self._pools)
+        return [pool.key for pool in self.fleet.pools()]
 
     def pools(self) -> Iterator[Pool]:
-        yield from self._pools.values()
+        return self.fleet.pools()
 
     def reserves(self) -> list[Reserve]:
-        return [reserve for pool in self._pools.values() for reserve in pool.reserves.values()]
+        """Provisioned environments."""
+        return [reserve for reserve in self.fleet.reserves() if not isinstance(reserve, Ahead)]
 
     # -- inside: requests
 
@@ -262,14 +267,14 @@ class PlacementState:
         """Count a request and place it; or AWS's reason why not, and nothing has changed."""
         function = pool.function
         reserve = None
-        if pool.reserves and demand.qualifier is not None:
+        if pool.reserves and demand.qualifier:
             reserve = pool.reserves.get(demand.qualifier)
             if reserve is not None and reserve.idle and function.check_room() is None:
                 return self._admit_provisioned(reserve, demand, now)
         reason = function.check_on_demand()
         if reason is not None:
             return reason
-        needs_start = not pool.idle and pool.needs_start
+        needs_start = not pool.idle and not pool.is_ahead and pool.needs_start
         if not demand.is_event:
             reason = function.check_rate(now)
             if reason is not None:
@@ -279,7 +284,7 @@ class PlacementState:
         if reserve is not None:
             reserve.spilled += 1
         demand.charge = function.add_on_demand()
-        return self._place(pool, demand)
+        return self._place(pool, demand, now)
 
     def _admit_provisioned(self, reserve: Reserve, demand: Demand, now: float) -> list[Effect] | str:
         function = reserve.function
@@ -291,10 +296,13 @@ class PlacementState:
         reserve.invocations += 1
         return [reserve.take(demand)]
 
-    def _place(self, pool: Pool, demand: Demand) -> list[Effect]:
-        """A request that is counted gets what is idle, or waits."""
+    def _place(self, pool: Pool, demand: Demand, now: float) -> list[Effect]:
+        """A request that is counted gets what is idle, or what was initialised ahead, or waits."""
         if pool.idle:
             return [pool.take(demand)]
+        ahead = pool.reserves.get(AHEAD)
+        if isinstance(ahead, Ahead) and ahead.idle:
+            return [self._give_ahead(ahead, demand), *self.fleet.reconcile(ahead, now)]
         pool.waiting.append(demand)
         return self._start_for_waiting(pool)
 
@@ -306,10 +314,10 @@ class PlacementState:
             served = False
             for function in list(account.crowded):
                 held = function.held[0]
-                pool = self._pool(held.demand.spec)
+                pool = self.fleet.pool(held.demand.spec)
                 outcome = self._admit(pool, held.demand, now)
                 if isinstance(outcome, str):
-                    self._tidy(pool)
+                    self.fleet.tidy(pool)
                     continue
                 effects += outcome
                 served = True
@@ -322,33 +330,42 @@ class PlacementState:
             if not function.held or function.held[0].deadline > now:
                 break
             held = function.held[0]
-            pool = self._pool(held.demand.spec)
+            pool = self.fleet.pool(held.demand.spec)
             outcome = self._admit(pool, held.demand, now)
             if isinstance(outcome, str):
-                self._tidy(pool)
+                self.fleet.tidy(pool)
                 effects.append(Reject(held.demand, throttled(outcome)))
             else:
                 effects += outcome
             self.ledger.release(function)
         if function.held:
-            self._wake_at(function.held[0].deadline)
+            self.fleet.wake_at(function.held[0].deadline)
         self.ledger.forget(function)
         return effects
 
     # -- inside: environments
 
-    def _free(self, home: Environments, environment: str) -> list[Effect]:
+    def _give_ahead(self, ahead: Ahead, demand: Demand) -> Assign:
+        """What was initialised ahead is an ordinary environment from now on."""
+        environment = ahead.give_away()
+        self.fleet.move(environment, ahead.pool)
+        return ahead.pool.give(environment, demand)
+
+    def _free(self, home: Environments, environment: str, now: float) -> list[Effect]:
         """An environment is neither busy nor starting any more."""
         if isinstance(home, Reserve):
             home.idle.append(environment)
-            return self._trim(home)
+            if isinstance(home, Ahead) and home.pool.waiting:
+                given = self._give_ahead(home, home.pool.waiting.popleft())
+                return [given, *self.fleet.reconcile(home, now)]
+            return self.fleet.trim(home)
         assert isinstance(home, Pool)
         if home.waiting:
             return [home.give(environment, home.waiting.popleft())]
         if home.retired:
-            del self._homes[environment]
+            self.fleet.forget(environment)
             home.fresh.discard(environment)
-            self._tidy(home)
+            self.fleet.tidy(home)
             return [Stop(environment)]
         home.idle.append(environment)
         return []
@@ -356,88 +373,12 @@ class PlacementState:
     def _start_for_waiting(self, pool: Pool) -> list[Effect]:
         effects: list[Effect] = []
         while len(pool.starting) < len(pool.waiting):
-            effects.append(self._start(pool, pool.waiting[0].spec))
+            effects.append(self.fleet.start(pool, pool.waiting[0].spec))
         return effects
-
-    def _start(self, home: Environments, spec: EnvironmentSpec) -> Start:
-        self._serial += 1
-        environment = f"e{self._serial:x}"
-        home.starting.add(environment)
-        self._homes[environment] = home
-        return Start(environment, spec)
-
-    def _want(self, provision: Provision) -> None:
-        pool = self._pool(provision.spec)
-        reserve = pool.reserves.get(provision.qualifier)
-        if reserve is None:
-            reserve = Reserve(
-                function=pool.function, pool=pool, spec=provision.spec, qualifier=provision.qualifier, wanted=0
-            )
-            pool.reserves[provision.qualifier] = reserve
-        if (reserve.wanted, reserve.revision) != (provision.count, provision.revision):
-            reserve.forgive()
-        reserve.wanted, reserve.revision = provision.count, provision.revision
-
-    def _reconcile(self, reserve: Reserve, now: float) -> list[Effect]:
-        """Start what is missing, unless it has just failed, and end what is too much."""
-        effects = self._trim(reserve)
-        if reserve.retry_at is not None:
-            if now < reserve.retry_at:
-                self._wake_at(reserve.retry_at)
-                return effects
-            reserve.retry_at = None
-        while reserve.size < reserve.wanted:
-            effects.append(self._start(reserve, reserve.spec))
-        return effects
-
-    def _trim(self, reserve: Reserve) -> list[Effect]:
-        effects: list[Effect] = []
-        while reserve.idle and reserve.size > reserve.wanted:
-            environment = reserve.idle.pop(0)
-            reserve.fresh.discard(environment)
-            reserve.function.add_ready(-1)
-            del self._homes[environment]
-            effects.append(Stop(environment))
-        if not reserve.wanted and not reserve.size:
-            reserve.pool.reserves.pop(reserve.qualifier, None)
-            self._tidy(reserve.pool)
-        return effects
-
-    def _pool(self, spec: EnvironmentSpec) -> Pool:
-        key = spec.key
-        pool = self._pools.get(key)
-        if pool is None:
-            function = self.ledger.function(function_key(spec.namespace, spec.function_name))
-            pool = self._pools[key] = Pool(key=key, function=function)
-            function.pools += 1
-        return pool
-
-    def _tidy(self, pool: Pool) -> None:
-        """Forget a pool that holds nothing."""
-        if pool.is_empty and self._pools.get(pool.key) is pool:
-            del self._pools[pool.key]
-            pool.function.pools -= 1
-            self.ledger.forget(pool.function)
-
-    def _wake_at(self, when: float) -> None:
-        if self.alarm is None or when < self.alarm:
-            self.alarm = when
 
     def validate(self) -> None:
         """Assert every invariant; for tests, after each step."""
-        homes: dict[str, Environments] = {}
-        in_flight: dict[str, int] = {}
-        ready: dict[str, int] = {}
-        for pool in self._pools.values():
-            pool.validate(homes)
-            key = pool.function.key
-            assert pool.function is self.ledger.function(key)
-            in_flight[key] = in_flight.get(key, 0) + pool.in_flight
-            ready[key] = ready.get(key, 0) + sum(reserve.available for reserve in pool.reserves.values())
-        assert homes == self._homes
-        for function in self.ledger.functions():
-            assert function.in_flight == in_flight.get(function.key, 0), function.key
-            assert function.ready == ready.get(function.key, 0), function.key
+        self.fleet.validate()
         self.ledger.validate()
 
 

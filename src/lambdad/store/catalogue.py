@@ -43,6 +43,9 @@ from lambdad.wire.validate import Failure, matches, show, validation_error
 
 Record = TypeVar("Record")
 
+_STARTS_AHEAD = '"starts_ahead":true'
+"""In the text of a version, which is not read before somebody asks for it."""
+
 _FUNCTION_NAME = (
     r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?"
     r"(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
@@ -104,6 +107,8 @@ class Catalogue:
         self._reserved: dict[tuple[Namespace, str], int] = {}
         self._provisioned: set[tuple[Namespace, str]] = set()
         """Functions with provisioned concurrency."""
+        self._ahead: dict[tuple[Namespace, str, str], None] = {}
+        """Versions that are started ahead, the latest last."""
         self._waiters: dict[tuple[Namespace, str], set[asyncio.Future[None]]] = {}
 
     async def open(self, store: Store) -> None:
@@ -113,6 +118,8 @@ class Catalogue:
         self.apply([change for change in changes if isinstance(change, FunctionChanged)])
         for namespace, name, number, document in versions:
             self._entries[namespace, name].versions[number] = document
+            if _STARTS_AHEAD in document:
+                self._ahead[namespace, name, number] = None
         self.apply([change for change in changes if not isinstance(change, FunctionChanged)])
 
     def resolve(self, namespace: Namespace, name: str, qualifier: str | None, draw: float) -> Target:
@@ -179,6 +186,13 @@ class Catalogue:
                 if kind == PROVISIONED.name:
                     assert isinstance(record, ProvisionedConcurrency)
                     yield qualifier, record, tuple(entry.shares(qualifier, self._egress))
+
+    def started_ahead(self) -> Iterator[EnvironmentSpec]:
+        """What is to be initialised before anybody calls, the latest version first."""
+        for namespace, name, number in reversed(self._ahead):
+            runnable = self._entries[namespace, name].runnable(number, self._egress)
+            if runnable is not None and runnable.spec is not None:
+                yield runnable.spec
 
     def function(self, namespace: Namespace, name: str) -> Function | None:
         entry = self._entries.get((namespace, name))
@@ -274,6 +288,7 @@ class Catalogue:
                     self._put_version(version)
                 case VersionRemoved(namespace, name, number):
                     self._entries[namespace, name].versions.pop(number, None)
+                    self._ahead.pop((namespace, name, number), None)
                 case AliasChanged(alias):
                     self._entries[alias.namespace, alias.function].aliases[alias.name] = alias
                 case AliasRemoved(namespace, name, alias_name):
@@ -289,6 +304,8 @@ class Catalogue:
         if before is not None and before.spec == runnable.spec:
             runnable = _Runnable(version, before.spec)
         entry.versions[version.version] = runnable
+        if version.starts_ahead:
+            self._ahead[version.namespace, version.name, version.version] = None
         if not _is_changing(version):
             self._wake(version.namespace, version.name)
 
@@ -309,6 +326,8 @@ class Catalogue:
         entry = self._entries.pop((namespace, name), None)
         self._reserved.pop((namespace, name), None)
         self._provisioned.discard((namespace, name))
+        for key in [key for key in self._ahead if key[:2] == (namespace, name)]:
+            del self._ahead[key]
         for record in () if entry is None else entry.settings.values():
             if isinstance(record, FunctionUrl):
                 self._urls.pop(record.id, None)

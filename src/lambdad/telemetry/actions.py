@@ -39,6 +39,7 @@ Action = Literal[
     "snapshot.failed",
     "snapshot.leaked",
     "snapshot.lost",
+    "snapshot.none",
     "task.failed",
     "worker.bad_frame",
     "worker.caller_refused",

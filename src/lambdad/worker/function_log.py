@@ -45,6 +45,7 @@ class EnvironmentLog:
         "_formatter",
         "_hub",
         "_init_started",
+        "_initialization_type",
         "_is_runtime_done",
         "_least",
         "_now_ms",
@@ -69,6 +70,7 @@ class EnvironmentLog:
         self._spec = spec
         self._writer = writer
         self._runtime_version = runtime_version
+        self._initialization_type = "snap-start" if spec.ahead else spec.initialization_type
         self._now_ms = now_ms
         self._formatter = LogFormatter(spec.log_format, parse_level(spec.system_log_level))
         self._least = parse_level(spec.application_log_level) if spec.log_format == "JSON" else Level.TRACE
@@ -109,7 +111,7 @@ class EnvironmentLog:
         event = InitStart(
             function_name=self._spec.function_name,
             version=self._spec.version,
-            initialization_type=self._spec.initialization_type,
+            initialization_type=self._initialization_type,
             phase=phase,
             runtime_version=self._runtime_version,
             memory_bytes=self._spec.memory_mb * 1024 * 1024,
@@ -124,7 +126,7 @@ class EnvironmentLog:
                 InitRuntimeDone(
                     status=status,
                     error_type=error_type or None,
-                    initialization_type=self._spec.initialization_type,
+                    initialization_type=self._initialization_type,
                     phase=phase,
                 )
             )
@@ -138,7 +140,7 @@ class EnvironmentLog:
                 duration_ms=duration_ms,
                 status=status,
                 error_type=error_type or None,
-                initialization_type=self._spec.initialization_type,
+                initialization_type=self._initialization_type,
                 phase=phase,
             )
         )
@@ -188,7 +190,7 @@ class EnvironmentLog:
 
     def _start_times(self, init_ms: float | None) -> tuple[float | None, float | None]:
         """What REPORT tells of the start: its init phase, its restore."""
-        return (init_ms if self._spec.initialization_type == "on-demand" else None), None  # else nobody waited for it
+        return (init_ms if self._initialization_type == "on-demand" else None), None  # else nobody waited for it
 
     def output(self, data: bytes) -> None:
         now_ms = self._now_ms()

@@ -27,4 +27,4 @@ class RestoredLog(EnvironmentLog):
         self.tell(RestoreReport(duration_ms=duration_ms, status=status, error_type=error_type or None))
 
     def _start_times(self, init_ms: float | None) -> tuple[float | None, float | None]:
-        return None, init_ms
+        return None, None if self._spec.ahead else init_ms  # nobody waited for one that was ahead

@@ -139,7 +139,7 @@ class WorkerService:
         now = time.monotonic()
         function = function_arn(spec.namespace, spec.function_name)
         self._habit_of[environment_id] = habit = self._habits.of(function)
-        if spec.initialization_type != PROVISIONED:  # which nobody has called for
+        if spec.initialization_type != PROVISIONED and not spec.ahead:  # which nobody has called for
             habit.called(now)
         self._make(self._gate.ask(function, environment_id, now))
 
@@ -305,7 +305,10 @@ class WorkerService:
                 environment.start()
 
     def _evict(self, now: float) -> None:
-        """End what is idle for too long or in the way. Provisioned environments are neither: only worn ones go."""
+        """End what is idle for too long or in the way. Provisioned environments are neither: only worn ones go.
+
+        One that was initialised ahead waits for its first call as long as it takes, and goes if it is in the way.
+        """
         idle: list[EnvironmentDriver] = []
         victims: list[str] = []
         for environment in self._environments.values():
@@ -317,7 +320,8 @@ class WorkerService:
                 idle.append(environment)
             elif environment.phase is Phase.COLD and now - environment.idle_since > WORN_S:
                 victims.append(environment.id)
-        victims += expired((self._idle(environment, 0) for environment in idle), now)
+        old = (environment for environment in idle if environment.uses or not environment.spec.ahead)
+        victims += expired((self._idle(environment, 0) for environment in old), now)
         missing = self._policy.memory_reserve - self._memory_available()
         if missing > 0:
             missing -= self.snapshots.evict()

@@ -65,6 +65,18 @@ async def test_a_host_without_snapshots_says_so_and_runs_the_version(plane: Plan
 
 
 @with_plane()
+async def test_an_environment_that_is_initialised_ahead_is_an_optimisation_and_says_why(plane: Plane) -> None:
+    await plane.create(SnapStart=SNAP_START)
+    plane.preparer.snapshot_failure = SnapshotFailure(code="", reason="extensions cannot be forked", ahead=True)
+    await plane.call("PublishVersion", FunctionName="f")
+    shown = await settled(plane)
+    assert shown["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+    assert shown["State"] == "Active"
+    assert shown["StateReason"].endswith("ahead, for there is no snapshot: extensions cannot be forked.")
+    assert [spec.version for spec in plane.catalogue.started_ahead()] == ["1"]
+
+
+@with_plane()
 async def test_nothing_is_captured_without_being_asked_for(plane: Plane) -> None:
     await plane.create()
     await plane.call("PublishVersion", FunctionName="f")

@@ -13,8 +13,16 @@ from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.errors import service_error
 from lambdad.model.settings import ProvisionedConcurrency, Provisioning
-from lambdad.placement.pool import Assign, Stop
-from lambdad.placement.provisioned import INIT_FAILED, INITIALIZATION_TYPE, Plan, Provision, make_plan, share_out
+from lambdad.placement.pool import AHEAD, Assign, Stop
+from lambdad.placement.provisioned import (
+    AHEAD_MAX,
+    INIT_FAILED,
+    INITIALIZATION_TYPE,
+    Plan,
+    Provision,
+    make_plan,
+    share_out,
+)
 from lambdad.placement.state import PlacementState
 from lambdad.placement.view import count_environments, describe_provisioning
 from lambdad.testing.specs import HERE, make_spec
@@ -206,15 +214,25 @@ class Configuration:
         yield "live", ProvisionedConcurrency(requested=10, last_modified=5.0), ((ONE, 0.9), (TWO, 0.1))
         yield "3", ProvisionedConcurrency(requested=4, last_modified=5.0), ()
 
+    def started_ahead(self) -> Iterator[EnvironmentSpec]:
+        yield from (make_spec(version=str(number)) for number in range(1000, 0, -1))
+
 
 def test_a_plan_shares_an_aliass_environments_between_its_versions() -> None:
     made = make_plan(Configuration())
     assert made.reservations == {(HERE, "f"): 7}
-    assert [(one.spec.version, one.qualifier, one.count, one.revision) for one in made.provisions] == [
+    provisioned = [one for one in made.provisions if one.qualifier != AHEAD]
+    assert [(one.spec.version, one.qualifier, one.count, one.revision) for one in provisioned] == [
         ("1", "live", 9, 5.0),
         ("2", "live", 1, 5.0),
     ]
-    assert {one.spec.initialization_type for one in made.provisions} == {INITIALIZATION_TYPE}
+    assert {one.spec.initialization_type for one in provisioned} == {INITIALIZATION_TYPE}
+
+
+def test_a_plan_initialises_one_environment_ahead_of_the_latest_versions() -> None:
+    ahead = [one for one in make_plan(Configuration()).provisions if one.qualifier == AHEAD]
+    assert [one.spec.version for one in ahead] == [str(number) for number in range(1000, 1000 - AHEAD_MAX, -1)]
+    assert {(one.count, one.spec.ahead, one.spec.initialization_type) for one in ahead} == {(1, True, "on-demand")}
 
 
 @given(st.integers(0, 5000), st.floats(0, 1))

@@ -229,6 +229,18 @@ async def unsuccessful(work: Coroutine[Any, Any, Any]) -> str:
     return caught.value.message
 
 
+def test_versions_that_are_started_ahead_are_known_the_latest_first_and_without_reading_the_others() -> None:
+    catalogue = filled()
+    assert list(catalogue.started_ahead()) == []
+    for number in ("1", "2"):
+        catalogue.apply([VersionChanged(replace(make_version(number), starts_ahead=True))])
+    assert [spec.version for spec in catalogue.started_ahead()] == ["2", "1"]
+    catalogue.apply([VersionRemoved(SPACE, "f", "2")])
+    assert [spec.version for spec in catalogue.started_ahead()] == ["1"]
+    catalogue.apply([FunctionRemoved(SPACE, "f")])
+    assert list(catalogue.started_ahead()) == []
+
+
 def test_a_catalogue_is_loaded_whole_and_follows_the_store(tmp_path: Path) -> None:
     async def body(store: SqliteStore) -> None:
         def fill(transaction: Transaction) -> None:

@@ -242,6 +242,37 @@ def test_a_provisioned_environment_whose_process_died_is_given_up() -> None:
     run(test)
 
 
+AHEAD = make_spec(timeout_s=30, ahead=True)
+
+
+def test_what_is_initialised_ahead_does_not_grow_old_before_its_first_call_and_makes_way_for_memory() -> None:
+    async def test(world: World) -> None:
+        now = asyncio.get_running_loop().time()
+        await world.idle_environment("ahead", AHEAD)
+        for _ in range(10):
+            world.service.tick(now + 360_000)
+        assert sum(world.service.counts().values()) == 1
+        world.memory_available = 0
+        for _ in range(10):
+            world.service.tick(now)
+        assert await world.caller.next() == ("gone", "ahead")
+
+    run(test, keep_alive=600.0, memory_reserve=1)
+
+
+def test_the_report_of_what_was_initialised_ahead_has_no_init_and_the_log_says_how_it_began() -> None:
+    async def test(world: World) -> None:
+        runtime = await world.idle_environment("e1", AHEAD)
+        world.service.invoke(2, "e1", invocation(tail=True))
+        await runtime.take()
+        await runtime.post("invocation/r1/response")
+        result = (await world.caller.next())[2]
+        assert "Init Duration" not in result.log_tail.decode()
+        assert any(line.startswith("INIT_REPORT Init Duration") for line in world.provisioner.records[0].lines)
+
+    run(test)
+
+
 def test_the_report_of_a_provisioned_environment_has_no_init_but_its_log_has() -> None:
     async def test(world: World) -> None:
         runtime = await world.idle_environment("e1", PROVISIONED)
