@@ -17,6 +17,7 @@ from lambdad.pack.cache import Cache
 from lambdad.pack.errors import PackError
 from lambdad.pack.lock import Pin
 from lambdad.pack.manifest import file_digest
+from lambdad.pack.no_wheel import explain_no_wheel, unmet_requirement
 from lambdad.pack.process import ToolFailed, run_tool
 from lambdad.pack.target import Arch
 
@@ -82,10 +83,14 @@ def _download(arguments: Sequence[str], python: str, arch: Arch, glibc: tuple[in
     platforms = [word for tag in platform_tags(arch, glibc) for word in ("--platform", tag)]
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     argv += ["--only-binary=:all:", "--python-version", python, "--implementation", "cp", *platforms]
+    argv += ["--dest", str(directory)]
     try:
-        run_tool([*argv, "--dest", str(directory), *arguments])
+        run_tool([*argv, *arguments])
     except ToolFailed as error:
-        raise PackError(f"pip cannot give what is asked for:\n{error.output}") from None
+        unmet = unmet_requirement(error.output)
+        target = f"CPython {python} on {arch.lambda_name} with glibc {glibc[0]}.{glibc[1]}"
+        reason = None if unmet is None else explain_no_wheel(unmet, argv, target)
+        raise PackError(reason or f"pip cannot give what is asked for:\n{error.output}") from None
 
 
 def unpack_wheel(wheel: Path, tree: Path, package: str) -> dict[str, tuple[str, str]]:
