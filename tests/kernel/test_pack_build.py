@@ -5,29 +5,27 @@ One base and one layer are built for the whole file. Needs root, mmdebstrap and 
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.kernel.pack_oracle import supported_hwcaps, trace_many, why_no_sandbox
+from tests.kernel.pack_base import unless_the_host_cannot
+from tests.kernel.pack_oracle import supported_hwcaps, trace_many
 from tests.unit.pack.bases import NotingProgress
 
 from lambdad.pack.archive import write_zip
-from lambdad.pack.base import Base, build_base
+from lambdad.pack.base import Base
 from lambdad.pack.build import Builder, Built, environment_of
-from lambdad.pack.cache import Cache, remove_tree
+from lambdad.pack.cache import Cache
 from lambdad.pack.check import Severity, check_linkage, check_paths
 from lambdad.pack.elf import read_elf
 from lambdad.pack.errors import PackError
 from lambdad.pack.leaks import find_leaks
 from lambdad.pack.manifest import file_digest
-from lambdad.pack.process import run_tool
 from lambdad.pack.recipe import parse_recipe
 from lambdad.pack.resolver import Resolver
-from lambdad.pack.smoke import ChrootRunner
-from lambdad.pack.target import LIBRARY_PATH, X86_64
+from lambdad.pack.sandboxed import SandboxRunner
+from lambdad.pack.target import LIBRARY_PATH
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 RECIPE = """
@@ -40,60 +38,18 @@ test = "git --version && git init -q /tmp/r && test -d /tmp/r/.git/hooks"
 """
 
 
-def why_not() -> str | None:
-    """Why this host cannot build a base, or None."""
-    if os.geteuid() != 0:
-        return "not root"
-    for tool in ("mmdebstrap", "apt-get", "dpkg-deb"):
-        if shutil.which(tool) is None:
-            return f"{tool} is not installed"
-    if os.uname().machine != "x86_64":
-        return "not x86_64"
-    try:
-        run_tool(["apt-get", "-qq", "--print-uris", "install", "--reinstall", "-y", "git"], timeout_s=30)
-    except PackError as error:
-        return f"apt has no package lists: {error}"
-    return why_no_sandbox()
-
-
-HOST_REASONS = (
-    "Temporary failure", "Could not resolve", "Unable to connect", "Failed to fetch", "Connection failed", "timed out",
-    "Operation not permitted", "No space left", "did not finish within",
-)  # fmt: skip
-
-
-@contextmanager
-def unless_the_host_cannot():
-    """Skip, with the reason, when the mirror or the host fails; everything else is a failure of ours."""
-    try:
-        yield
-    except PackError as error:
-        for reason in HOST_REASONS:
-            if reason in str(error):
-                pytest.skip(f"the host or the Debian mirror failed: {reason}")
-        raise
+@pytest.fixture(scope="module")
+def cache(pack_cache: Cache) -> Cache:
+    return pack_cache
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("pack")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o755)
-    yield Cache(directory)
-    remove_tree(directory)
-
-
-@pytest.fixture(scope="module")
-def base(cache) -> Base:
-    reason = why_not()
-    if reason:
-        pytest.skip(f"no base can be built here: {reason}")
-    with unless_the_host_cannot():
-        return build_base(cache.bases / "debian12-x86_64", "debian12", X86_64)
+def base(debian_base: Base) -> Base:
+    return debian_base
 
 
 def builder(base: Base, cache: Cache) -> Builder:
-    return Builder(parse_recipe(RECIPE), cache.root, base, cache, ChrootRunner(), NotingProgress())
+    return Builder(parse_recipe(RECIPE), cache.root, base, cache, SandboxRunner(), NotingProgress())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +62,7 @@ def git(base, cache) -> Built:
 
 def test_the_base_has_aws_paths_and_its_own_libraries_first(base):
     command = "id -un; ls -d /var/task /opt; head -c 4 /lib64/libc.so.6"
-    done = ChrootRunner().run(base.rootfs, (), command, {"PATH": "/usr/bin"})
+    done = SandboxRunner().run(base.rootfs, (), command, {"PATH": "/usr/bin"})
     assert done.status == 0, done.output
     assert done.output.splitlines()[0] == "sbx_user1051" and "\x7fELF" in done.output
 
@@ -152,7 +108,7 @@ def _is_dynamic(path: Path) -> bool:
 def test_programs_find_the_layers_libraries_by_rpath_even_without_environment(git, base):
     helper = read_elf(git.tree / "lib/git-core/git-remote-http")
     assert helper.rpath is not None and helper.runpath is None
-    done = ChrootRunner().run(base.rootfs, (git.tree,), "/opt/lib/git-core/git-remote-http 2>&1 | grep usage", {})
+    done = SandboxRunner().run(base.rootfs, (git.tree,), "/opt/lib/git-core/git-remote-http 2>&1 | grep usage", {})
     assert "usage: git remote-curl" in done.output
 
 
@@ -165,11 +121,11 @@ def test_paths_and_links_are_sound(git, base):
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_nothing_is_looked_for_at_its_old_place(git, base):
     command = git.manifest.tests[0][1]
-    done = ChrootRunner().trace(base.rootfs, (git.tree,), command, environment_of(git.manifest))
+    done = SandboxRunner().trace(base.rootfs, (git.tree,), command, environment_of(git.manifest))
     assert find_leaks(done.trace or "", git.manifest.files, base.arch).leaks == ()
 
 
 def test_an_unknown_package_is_refused_with_names_that_are_close(base, cache):
     with pytest.raises(PackError, match=r"did you mean .*imagemagick"):
         recipe = parse_recipe('name = "x"\n[packages]\napt = ["imagemagik"]')
-        Builder(recipe, cache.root, base, cache, ChrootRunner(), NotingProgress()).resolve()
+        Builder(recipe, cache.root, base, cache, SandboxRunner(), NotingProgress()).resolve()

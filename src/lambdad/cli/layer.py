@@ -18,7 +18,7 @@ from lambdad.cli.packing import reporting, status_line
 from lambdad.cli.publishing import ls, publish, resolve
 from lambdad.pack.archive import extract_zip, write_zip
 from lambdad.pack.base import Base
-from lambdad.pack.build import Builder, environment_of, find_base, manifest_path, write_layer
+from lambdad.pack.build import Builder, environment_of, find_base, manifest_path, wanted_names, write_layer
 from lambdad.pack.cache import Cache, default_cache
 from lambdad.pack.check import (
     Finding,
@@ -116,11 +116,10 @@ def plan(recipe: RecipePath, arch: ArchOption = "x86_64", base: BaseOption = "")
     console = Console(stderr=True)
     with reporting(console), _building(recipe, arch, base, default_cache(), console) as builder:
         lock = builder.resolve()
-        wanted = builder.recipe.everything
+        roots = wanted_names(builder.recipe.everything)
         table = Table("package", "version", "download", "because of")
         for pin in sorted(lock.pins, key=lambda pin: -pin.size):
-            roots = {"apt": wanted.apt, "pip": wanted.pip, "npm": wanted.npm}[pin.source]
-            chain = lock.chain(pin.source, roots, pin.name)
+            chain = lock.chain(pin.source, roots[pin.source], pin.name)
             table.add_row(f"{pin.source}:{pin.name}", pin.version, f"{pin.size:,}", " → ".join(chain[:-1]))
         Console().print(table)
         total = sum(pin.size for pin in lock.pins)

@@ -61,7 +61,7 @@ def place_packages(installed: Installed, tree: Path, relocation: Relocation, arc
         if not stat.S_ISDIR(change.mode):
             _refuse_collision(result, path, change)
         _place(change, tree / path, ownership, mapping, relocation, result, first_names)
-        result.facts[path] = (f"apt:{change.package}" if change.package else "apt", change.origin)
+        result.facts[path] = (change.package or "apt", change.origin)
     _remove_empty_directories(tree)
     set_library_paths(tree, arch, installed.library_directories, ownership, mapping)
     for beginning, count in sorted(result.immediates.items()):
@@ -101,7 +101,8 @@ def _place(
         return
     first_names[identity] = change.origin
     data = change.host.read_bytes()
-    bare = change.package in BARE_PREFIX_PACKAGES or change.package in relocation.bare_prefix
+    package = change.package.partition(":")[2]
+    bare = package in BARE_PREFIX_PACKAGES or package in relocation.bare_prefix
     done = rewrite_bytes(data, ownership, mapping, bare_prefix=bare, immediates=relocation.immediates)
     target.write_bytes(done.data)
     target.chmod(0o755 if change.mode & 0o111 else 0o644)
@@ -141,7 +142,7 @@ def set_library_paths(
     tree: Path, arch: Arch, more_directories: Iterable[str], ownership: Ownership, mapping: PathMapping
 ) -> None:
     """Give each ELF file under `tree` that uses the layer's libraries a DT_RPATH that finds them."""
-    standard = [f"/opt/lib/{arch.multiarch}", "/opt/lib"]
+    standard = [f"/opt/lib/{arch.multiarch}", "/opt/lib", "/opt/lib64"]
     for directory in more_directories:
         moved = mapping.target(directory)
         if moved is not None and ownership.owns(directory):

@@ -39,6 +39,8 @@ from lambdad.pack.process import can_execute
 from lambdad.pack.prune import matching, unreachable
 from lambdad.pack.recipe import Packages, Recipe, Stage
 from lambdad.pack.resolver import Resolver
+from lambdad.pack.rpm import Rpm
+from lambdad.pack.rpm_install import install_rpms
 from lambdad.pack.smoke import SmokeRunner
 from lambdad.pack.target import ENVIRONMENT, LIBRARY_PATH, Arch
 from lambdad.pack.wheels import fetch_wheels, unpack_wheel, wheel_files
@@ -93,6 +95,9 @@ class Builder:
         if wanted.pip:
             self.progress.step("resolve", "wheels")
             pins += fetch_wheels(wanted.pip, self.recipe.python, self.arch, self.glibc, self.cache)
+        if wanted.rpm:
+            self.progress.step("resolve", "rpm packages")
+            pins += self.rpm.resolve(wanted.rpm)
         npm = ""
         if wanted.npm:
             self.progress.step("resolve", "npm packages")
@@ -105,6 +110,11 @@ class Builder:
             pins=tuple(sorted(pins, key=lambda pin: (pin.source, pin.name))),
             npm=npm,
         )
+
+    @property
+    def rpm(self) -> Rpm:
+        """The recipe's rpm repositories."""
+        return Rpm(self.base, self.cache, self.recipe.rpm, self.directory)
 
     def usable_lock(self, path: Path) -> Lock | None:
         """The lock at `path` if it is for this recipe, base and architecture. Raises PackError if it is broken."""
@@ -195,10 +205,11 @@ class Builder:
     ) -> tuple[dict[str, tuple[str, str]], list[str]]:
         facts: dict[str, tuple[str, str]] = {}
         notes: list[str] = []
-        archives = Apt(self.base, self.cache).files(pin for pin in pins if pin.source == "apt")
-        if archives:
-            self.progress.step(name, f"install {len(archives)} packages")
-            installed = install(self.base, archives, scratch)
+        debs = Apt(self.base, self.cache).files(pin for pin in pins if pin.source == "apt")
+        rpms = self.rpm.files(pin for pin in pins if pin.source == "rpm")
+        if debs or rpms:
+            self.progress.step(name, f"install {len(debs) + len(rpms)} packages")
+            installed = install(self.base, debs, scratch).plus(install_rpms(self.base, rpms, scratch))
             self.progress.step(name, f"relocate {len(installed.changes)} paths")
             placed = place_packages(installed, tree, self.recipe.relocation, self.arch)
             facts |= placed.facts
@@ -260,7 +271,7 @@ class Builder:
         sizes: dict[str, int] = {}
         for entry in files:
             sizes[entry.package] = sizes.get(entry.package, 0) + entry.size
-        roots = {"apt": plain_names(wanted.apt), "pip": plain_names(wanted.pip), "npm": npm_names(wanted.npm)}
+        roots = wanted_names(wanted)
         packages = tuple(
             PackageEntry(
                 name=f"{pin.source}:{pin.name}",
@@ -330,6 +341,10 @@ def stage_pins(lock: Lock, wanted: Packages, installed: Collection[str] = ()) ->
     names = plain_names(wanted.apt)
     known = {pin.name for pin in lock.of("apt")}.union(installed)
     pins = list(lock.closure("apt", names) if known.issuperset(names) else lock.of("apt"))
+    if wanted.rpm:
+        roots = rpm_names(wanted.rpm)
+        is_known = {pin.name for pin in lock.of("rpm")}.issuperset(roots)
+        pins += lock.closure("rpm", roots) if is_known else lock.of("rpm")
     if wanted.npm:
         pins += lock.of("npm")
     if wanted.pip:
@@ -347,9 +362,25 @@ def npm_names(requirements: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name[:1] + name[1:].partition("@")[0] for name in requirements)
 
 
+def rpm_names(requirements: tuple[str, ...]) -> tuple[str, ...]:
+    """`httpd`, `httpd >= 2.4` without versions."""
+    return tuple(name.partition(" ")[0] for name in requirements)
+
+
+def wanted_names(wanted: Packages) -> dict[str, tuple[str, ...]]:
+    """The names that a recipe asks for, by source, without versions."""
+    return {
+        "apt": plain_names(wanted.apt),
+        "pip": plain_names(wanted.pip),
+        "npm": npm_names(wanted.npm),
+        "rpm": rpm_names(wanted.rpm),
+    }
+
+
 def wanted_digest(wanted: Packages) -> str:
     """Names what a lock was made for."""
-    return hashlib.sha256(json.dumps([wanted.apt, wanted.pip, wanted.npm]).encode()).hexdigest()[:32]
+    sources = [wanted.apt, wanted.pip, wanted.npm, *([wanted.rpm] if wanted.rpm else [])]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:32]
 
 
 def _source_digest(source: Path) -> str:

@@ -70,6 +70,7 @@ class Change:
     host: Path
     mode: int
     package: str
+    """With its source in front, such as `apt:git`; nothing if no package owns it."""
 
 
 @dataclass(slots=True)
@@ -88,6 +89,25 @@ class Installed:
     foreign: frozenset[str] = frozenset()
     """The first characters of paths that the base has, for strings that a compiler cut off."""
 
+    def plus(self, other: Installed) -> Installed:
+        """Both together. Raises PackError if they bring one path that is not a directory of both."""
+        mine = {change.origin: change for change in self.changes}
+        for change in other.changes:
+            same = mine.get(change.origin)
+            if same is not None and not (stat.S_ISDIR(same.mode) and stat.S_ISDIR(change.mode)):
+                raise PackError(
+                    f"{change.origin} comes from {same.package} and from {change.package}: take one of them"
+                )
+        changes = {**{change.origin: change for change in other.changes}, **mine}
+        return Installed(
+            changes=[changes[origin] for origin in sorted(changes)],
+            owned=self.owned | other.owned,
+            altered=self.altered + other.altered,
+            warnings=self.warnings + other.warnings,
+            library_directories=self.library_directories + other.library_directories,
+            foreign=self.foreign | other.foreign,
+        )
+
 
 def can_run_scripts(arch: Arch) -> bool:
     """Whether maintainer scripts of `arch` can run here, as root, in a changed root."""
@@ -104,7 +124,7 @@ def install(base: Base, archives: Sequence[Path], scratch: Path) -> Installed:
         tree, warnings = _install_for_real(base, archives, scratch), list[str]()
     else:
         tree, warnings = _unpack(base, archives, scratch)
-    owners = file_owners(tree / "var/lib/dpkg/info")
+    owners = {path: f"apt:{package}" for path, package in file_owners(tree / "var/lib/dpkg/info").items()}
     found = differences(base, tree, owners)
     found.warnings[:0] = warnings
     return found

@@ -17,8 +17,9 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """One package. source: apt, pip or npm; sha256: of the file as downloaded (npm: empty, its own lock has SHA-512).
+    """One package. source: apt, pip, npm or rpm.
 
+    sha256: of the file as downloaded (npm: empty, its own lock has SHA-512);
     depends: names of other pins of the same source that it needs; size: bytes of the download.
     """
 

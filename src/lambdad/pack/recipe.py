@@ -15,6 +15,7 @@ from typing import Any
 from lambdad.pack.errors import PackError
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,140}\Z")
+RPM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]*(?: (?:=|>=|<=|<|>) [A-Za-z0-9_+.~^:-]+)?\Z")
 APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+~:-]+)?\Z")
 STAGES_MAX = 64
 DEFAULT_BASE = "debian12"
@@ -28,6 +29,7 @@ class Packages:
     apt: tuple[str, ...] = ()
     pip: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()
+    rpm: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     def plus(self, other: Packages) -> Packages:
@@ -35,8 +37,20 @@ class Packages:
             tuple(dict.fromkeys(self.apt + other.apt)),
             tuple(dict.fromkeys(self.pip + other.pip)),
             tuple(dict.fromkeys(self.npm + other.npm)),
+            tuple(dict.fromkeys(self.rpm + other.rpm)),
             {**self.files, **other.files},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RpmSource:
+    """Where rpm packages come from. repositories: addresses, or directories beside the recipe; key: a file beside the
+    recipe with the public key that has to have signed them; installed: names that the base has besides the usual ones.
+    """
+
+    repositories: tuple[str, ...] = ()
+    key: str = ""
+    installed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,7 @@ class Recipe:
     budget: int | None = None
     entrypoints: tuple[str, ...] = ()
     packages: Packages = field(default_factory=Packages)
+    rpm: RpmSource = field(default_factory=RpmSource)
     relocation: Relocation = field(default_factory=Relocation)
     prune: Prune = field(default_factory=Prune)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +120,7 @@ def parse_recipe(text: str) -> Recipe:
         raise PackError(f"the recipe is not TOML: {error}") from None
     known = {
         "name", "description", "base", "python", "runtimes", "licence", "budget", "entrypoints",
-        "packages", "relocate", "prune", "environment", "stages",
+        "packages", "rpm", "relocate", "prune", "environment", "stages",
     }  # fmt: skip
     _refuse_unknown(table, known, "the recipe")
     if "name" not in table:
@@ -114,7 +129,7 @@ def parse_recipe(text: str) -> Recipe:
     if not NAME.match(name):
         raise PackError(f"name {name!r} is not a layer name: letters, digits, - and _, at most 140")
     packages = _table(table, "packages")
-    _refuse_unknown(packages, {"apt", "pip", "npm", "files"}, "[packages]")
+    _refuse_unknown(packages, {"apt", "pip", "npm", "rpm", "files"}, "[packages]")
     stages = _stages(table)
     recipe = Recipe(
         name=name,
@@ -126,6 +141,7 @@ def parse_recipe(text: str) -> Recipe:
         budget=_budget(table),
         entrypoints=tuple(_inside(path, "entrypoints") for path in _texts(table, "entrypoints")),
         packages=_packages(packages),
+        rpm=_rpm(_table(table, "rpm")),
         relocation=_relocation(_table(table, "relocate")),
         prune=_prune(_table(table, "prune")),
         environment=_strings(_table(table, "environment"), "[environment]"),
@@ -133,6 +149,8 @@ def parse_recipe(text: str) -> Recipe:
     )
     if recipe.prune.unreachable and not recipe.entrypoints:
         raise PackError("prune.unreachable needs entrypoints: without them everything would be removed")
+    if recipe.everything.rpm and not recipe.rpm.repositories:
+        raise PackError('rpm packages need a repository: [rpm] repositories = ["https://..."]')
     if recipe.everything == Packages():
         raise PackError("the recipe asks for nothing: name packages under [packages] or in a stage")
     return recipe
@@ -147,7 +165,7 @@ def _stages(table: Mapping[str, Any]) -> tuple[Stage, ...]:
     stages = []
     for number, entry in enumerate(entries, 1):
         where = f"stage {number}"
-        _refuse_unknown(entry, {"name", "test", "apt", "pip", "npm", "files"}, where)
+        _refuse_unknown(entry, {"name", "test", "apt", "pip", "npm", "rpm", "files"}, where)
         name = _text(entry, "name") or f"stage-{number}"
         if not NAME.match(name):
             raise PackError(f"{where}: name {name!r} may have letters, digits, - and _")
@@ -164,12 +182,24 @@ def _packages(table: Mapping[str, Any]) -> Packages:
     for name in apt:
         if not APT_NAME.match(name):
             raise PackError(f"{name!r} is not a Debian package name")
-    pip, npm = _texts(table, "pip"), _texts(table, "npm")
+    pip, npm, rpm = _texts(table, "pip"), _texts(table, "npm"), _texts(table, "rpm")
+    for name in rpm:
+        if not RPM_NAME.match(name):
+            raise PackError(f"{name!r} is not an rpm package name")
     for name in (*pip, *npm):
         if name.startswith("-"):
             raise PackError(f"{name!r} is an option, not a package")
     files = _strings(_table(table, "files"), "files")
-    return Packages(apt, pip, npm, {_inside(target, "files"): source for target, source in files.items()})
+    return Packages(apt, pip, npm, rpm, {_inside(target, "files"): source for target, source in files.items()})
+
+
+def _rpm(table: Mapping[str, Any]) -> RpmSource:
+    _refuse_unknown(table, {"repositories", "key", "installed"}, "[rpm]")
+    repositories = _texts(table, "repositories")
+    for address in repositories:
+        if "://" in address and not address.startswith(("http://", "https://")):
+            raise PackError(f"rpm.repositories: {address!r} must be http://, https:// or a directory")
+    return RpmSource(repositories, _text(table, "key"), _texts(table, "installed"))
 
 
 def _relocation(table: Mapping[str, Any]) -> Relocation:

@@ -35,7 +35,7 @@ def installed(
         host.symlink_to(target)
     for origin in sorted([*files, *(links or {})]):
         host = world / "upper" / origin.lstrip("/")
-        found.changes.append(Change(origin, host, host.lstat().st_mode, "git"))
+        found.changes.append(Change(origin, host, host.lstat().st_mode, "apt:git"))
         found.owned.add(origin)
     return found
 
@@ -64,7 +64,7 @@ def test_hard_links_become_links(world):
     other = world / "upper/usr/lib/git-push"
     other.parent.mkdir()
     os.link(world / "upper/usr/bin/git", other)
-    found.changes.append(Change("/usr/lib/git-push", other, other.lstat().st_mode, "git"))
+    found.changes.append(Change("/usr/lib/git-push", other, other.lstat().st_mode, "apt:git"))
     found.owned.add("/usr/lib/git-push")
     place(world, found)
     assert os.readlink(world / "opt/lib/git-push") == "../bin/git"
