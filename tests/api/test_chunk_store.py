@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.api.test_images import Registry, deploy_image, has_static_busybox, push_function
@@ -43,6 +46,23 @@ class Site:
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": HUSH}
         return LocalNode.start(self.directory / "data", arguments=arguments, environment=environment)
 
+    def write_config(self) -> Path:
+        """The same node's configuration as a file."""
+        file = self.directory / "node.toml"
+        file.write_text(
+            f'data_dir = "{self.directory}/data"\nchunk_store = "s3://{self.s3.bucket}/node"\n'
+            f'chunk_endpoint = "{self.s3.endpoint}"\n'
+        )
+        return file
+
+    def image_gc(self, *arguments: str) -> dict[str, Any]:
+        environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": HUSH}
+        command = [sys.executable, "-m", "lambdad", "image", "gc", "--json", *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
     def forget_disk(self) -> None:
         shutil.rmtree(self.directory / "data" / "worker" / "chunks", ignore_errors=True)
 
@@ -70,7 +90,16 @@ def test_an_image_starts_from_a_bucket_with_all_with_four_and_with_three_cache_n
         assert function.invoke({"n": 1}).value["marker"] == "bucket"
         assert not any((site.directory / "data" / "state" / "chunks").iterdir())
         assert HUSH not in site_log(node)
+        waste = deploy_image(node.client(), push_function(site.registry, "waste"))
+        waste.client.delete_function(FunctionName=waste.name)
+        told = site.image_gc("--endpoint", node.endpoint, "--yes")
+        assert told["executed"], told  # nothing is due yet: the root is young
+        assert told["deleted_objects"] == 0
         assert node.stop() == []
+    freed = site.image_gc("--config", str(site.write_config()), "--yes")
+    assert freed["copied_chunks"] > 0
+    assert freed["deleted_objects"] > freed["copied_chunks"]
+    assert site.image_gc("--config", str(site.write_config()))["steps"] == []
     for lost in range(1, 3):
         site.caches[lost].kill()
         site.forget_disk()

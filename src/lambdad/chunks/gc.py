@@ -11,6 +11,7 @@ Deletion stops for good at the first read of an expired root, until somebody rem
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -146,6 +147,34 @@ def _end_of_life(root: Root, observed: Observed, policy: GcPolicy, now: float) -
     assert_never(root.state)
 
 
+def plan_in_one_go(observed: Observed, live: frozenset[str], now: float) -> tuple[Step, ...]:
+    """The same without time between a root's states, for a store that nobody reads or writes meanwhile. Pure.
+
+    What is wanted is copied to a new root, the others end. The new root is younger than all others, also if the clock
+    went back.
+    """
+    lost = live - frozenset().union(*observed.manifests.values())
+    if lost:
+        return (Hold("", f"{len(lost)} wanted manifests are in no root, {min(lost)} among them"),)
+    youngest = max((int(root.id[1:]) for root in observed.roots), default=0)
+    target = new_root(max(now, youngest + 1))
+    steps: list[Step] = [CreateRoot(target)]
+    steps += [RetireRoot(root.id) for root in observed.roots if root.state is RootState.ACTIVE]
+    planned: set[str] = set()
+    for root in observed.roots:
+        wanted = sorted((live & observed.manifests[root.id]) - planned)
+        planned.update(wanted)
+        steps += [MigrateManifest(digest, root.id, target.id) for digest in wanted]
+    for root in observed.roots:
+        if root.id in observed.alarms:
+            steps.append(Hold(root.id, f"read after it expired: see {alarm_path(root.id)}, find the reader, remove it"))
+            continue
+        if root.state in (RootState.ACTIVE, RootState.RETIRED):
+            steps.append(ExpireRoot(root.id))
+        steps.append(DeleteRoot(root.id))
+    return tuple(steps)
+
+
 def describe(step: Step) -> str:
     """One line for people."""
     match step:
@@ -164,8 +193,25 @@ def describe(step: Step) -> str:
     assert_never(step)
 
 
+def summarize(steps: Sequence[Step]) -> list[str]:
+    """The steps in lines, manifests by number: whose they are is nobody else's business."""
+    lines: list[str] = []
+    copies: Counter[tuple[str, str]] = Counter()
+    for step in steps:
+        if isinstance(step, MigrateManifest):
+            copies[step.source, step.target] += 1
+    for step in steps:
+        if not isinstance(step, MigrateManifest):
+            lines.append(describe(step))
+        elif count := copies.pop((step.source, step.target), 0):
+            lines.append(f"copy {count} wanted manifests and their chunks from {step.source} to {step.target}")
+    return lines
+
+
 @dataclass(slots=True)
 class GcCounts:
+    """What a collection has done. copied: bytes."""
+
     copied_chunks: int = 0
     copied: int = 0
     deleted_objects: int = 0
@@ -182,6 +228,11 @@ class Collector:
 
     async def plan(self, now: float) -> tuple[Step, ...]:
         return plan_collection(await observe(self._objects), await self._live(), self._policy, now)
+
+    async def plan_at_once(self, now: float) -> tuple[Step, ...]:
+        """For a store that nobody else uses until the plan is executed; empty if nothing can be freed."""
+        observed, live = await observe(self._objects), await self._live()
+        return () if await self._is_tidy(observed, live) else plan_in_one_go(observed, live, now)
 
     async def execute(self, steps: Sequence[Step], now: float) -> None:
         """Do the steps in order. Raises `ChunkError` at the first that fails; running a new plan goes on from there."""
@@ -201,6 +252,25 @@ class Collector:
                     pass
                 case _:
                     assert_never(step)
+
+    async def _is_tidy(self, observed: Observed, live: frozenset[str]) -> bool:
+        """Whether the only root has the wanted manifests, their chunks, and nothing else."""
+        if len(observed.roots) != 1:
+            return not observed.roots and not live
+        root = observed.roots[0]
+        if root.state is not RootState.ACTIVE or observed.manifests[root.id] != live:
+            return False
+        needed: set[str] = set()
+        for digest in live:
+            try:
+                index = parse_manifest(await self._objects.get(manifest_path(root.id, digest)))
+            except (ObjectMissing, ManifestInvalid) as error:
+                raise ChunkError(f"manifest {digest} of root {root.id} is damaged: {error}") from error
+            needed.update(chunk_path(root.id, chunk) for chunk in index.names())
+        async for path in self._objects.list(f"{root.id}/chunks"):
+            if path not in needed:
+                return False
+        return True
 
     async def _move(self, root: str, old: RootState, new: RootState, now: float) -> bool:
         record = await load_root(self._objects, root)

@@ -24,6 +24,7 @@ from lambdad.cli.errors import CliError
 from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_chunks
 from lambdad.cli.image_disk import AtPort, AtSocket, AtVhostUser, Disk, read_certificates, serve_until_interrupted
 from lambdad.cli.image_heat import describe_heat, draw_heat
+from lambdad.cli.image_node_gc import collect_running, collect_stopped
 from lambdad.cli.image_plot import draw_shares
 from lambdad.cli.image_pull import parse_platform, pull_image
 from lambdad.cli.image_serving import mount_until_interrupted
@@ -293,9 +294,27 @@ def rm(name: NameArgument, store: StoreOption = None) -> None:
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only printed.")] = False,
     store: StoreOption = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Of a node that does not run."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="That node's configuration, which names its store.")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="A node that runs: it does now what is due by its schedule.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Free what no image of the store needs: plan, print, and with --yes execute."""
+    """Free what no image of the store needs, or no function of a node: plan, print, and with --yes execute."""
+    if sum((store is not None, data_dir is not None or config is not None, endpoint is not None)) > 1:
+        raise CliError("--store, --data-dir with --config, and --endpoint name three stores: give one")
+    if endpoint is not None:
+        collect_running(endpoint, yes=yes, as_json=as_json)
+        return
+    if data_dir is not None or config is not None:
+        collect_stopped(data_dir, config, yes=yes, as_json=as_json)
+        return
     with opened(store) as images, images.collecting():
         collection = asyncio.run(plan_local_collection(images, time.time()))
         lines = [describe(step) for step in collection.steps]

@@ -5,22 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from lambdad.chunks.gc import (
-    Collector,
-    CreateRoot,
-    DeleteRoot,
-    ExpireRoot,
-    GcPolicy,
-    MigrateManifest,
-    Observed,
-    RetireRoot,
-    Step,
-    observe,
-)
+from lambdad.chunks.gc import Collector, GcPolicy, Hold, Step
 from lambdad.chunks.interface import ChunkError, ChunkInvalid, name_of
-from lambdad.chunks.manifest import Row, parse_manifest
-from lambdad.chunks.origin import OriginStore, chunk_path, manifest_path
-from lambdad.chunks.roots import RootState, load_roots, new_root
+from lambdad.chunks.manifest import Row
+from lambdad.chunks.origin import OriginStore, manifest_path
+from lambdad.chunks.roots import load_roots
 from lambdad.cli.errors import CliError
 from lambdad.cli.image_store import ImageStore
 from lambdad.cli.image_usage import Amount
@@ -87,54 +76,12 @@ async def plan_local_collection(images: ImageStore, now: float) -> LocalCollecti
     async def still() -> frozenset[str]:
         return live
 
-    observed = await observe(images.origin.objects)
-    lost = live - frozenset().union(*observed.manifests.values())
-    if lost:
-        raise CliError(
-            f"{len(lost)} manifests are missing, {min(lost)} among them: `verify` the images, pull them again"
-        )
-    collector = Collector(images.origin.objects, still, GcPolicy(active_s=0, grace_s=0, expired_s=0))
-    steps = () if await _is_tidy(images, observed, live) else plan_in_one_go(observed, live, now)
+    collector = Collector(images.origin.objects, still, GcPolicy())
+    steps = await collector.plan_at_once(now)
+    for step in steps:
+        if isinstance(step, Hold) and not step.root:
+            raise CliError(f"{step.reason}: `verify` the images, pull them again")
     return LocalCollection(steps, collector, now)
-
-
-def plan_in_one_go(observed: Observed, live: frozenset[str], now: float) -> tuple[Step, ...]:
-    """Pure. The new root is younger than all others, also if the clock went back."""
-    youngest = max((int(root.id[1:]) for root in observed.roots), default=0)
-    target = new_root(max(now, youngest + 1))
-    steps: list[Step] = [CreateRoot(target)]
-    steps += [RetireRoot(root.id) for root in observed.roots if root.state is RootState.ACTIVE]
-    planned: set[str] = set()
-    for root in observed.roots:
-        wanted = sorted((live & observed.manifests[root.id]) - planned)
-        planned.update(wanted)
-        steps += [MigrateManifest(digest, root.id, target.id) for digest in wanted]
-    for root in observed.roots:
-        if root.state in (RootState.ACTIVE, RootState.RETIRED):
-            steps.append(ExpireRoot(root.id))
-        steps.append(DeleteRoot(root.id))
-    return tuple(steps)
-
-
-async def _is_tidy(images: ImageStore, observed: Observed, live: frozenset[str]) -> bool:
-    """Whether the only root has the wanted manifests, their chunks, and nothing else."""
-    if len(observed.roots) != 1:
-        return not observed.roots
-    root = observed.roots[0]
-    if root.state is not RootState.ACTIVE or observed.manifests[root.id] != live:
-        return False
-    needed: set[str] = set()
-    for digest in live:
-        index = parse_manifest(await images.origin.get(manifest_path(root.id, digest)))
-        needed.update(chunk_path(root.id, chunk) for chunk in index.names())
-    return await _has_only(images, f"{root.id}/chunks", needed)
-
-
-async def _has_only(images: ImageStore, folder: str, needed: set[str]) -> bool:
-    async for path in images.origin.objects.list(folder):
-        if path not in needed:
-            return False
-    return True
 
 
 def stored_bytes(images: ImageStore) -> int:

@@ -12,13 +12,11 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption, open_page, resolve_endpoint
-from lambdad.cli.errors import CliError
+from lambdad.cli.asking import ask
+from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption, resolve_endpoint
 from lambdad.cli.output import note, print_json, print_line, print_table, size
 
 _PATH = "/_lambdad/queue"
-_PAGE_MAX = 64 * 1024 * 1024
-_TIMEOUT_S = 60.0
 _COLUMNS = ("Id", "For", "State", "Age", "Next", "Tries", "Size", "Why")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show and mend the queue of asynchronous invokes.")
@@ -130,19 +128,7 @@ def _given(**options: str | None) -> dict[str, str]:
 
 
 def _ask(endpoint: Endpoint, path: str, *, method: str = "GET") -> Any:
-    from lambdad.cli.client import service_errors, sign_page
-
-    with service_errors(endpoint):
-        headers = sign_page(endpoint, path, method=method)
-    with open_page(endpoint, path, timeout=_TIMEOUT_S, headers=headers, method=method) as response:
-        status, body = response.status, response.read(_PAGE_MAX)
-    try:
-        document = json.loads(body)
-    except ValueError:
-        raise CliError(f"{endpoint} has no queue to show: HTTP {status}") from None
-    if status != 200:
-        raise CliError(str(document.get("message") or f"HTTP {status}"))
-    return document
+    return ask(endpoint, path, "queue", method=method)
 
 
 def _row(message: Mapping[str, Any], now: float) -> tuple[str, ...]:

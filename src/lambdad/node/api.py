@@ -41,6 +41,8 @@ from lambdad.node.gate import GateOfNeighbours, GateOfUrls, make_gate
 from lambdad.node.http_app import HttpApp, Operation, Page
 from lambdad.node.image_builder import ChildImageBuilder
 from lambdad.node.image_gc import ImageCollection, node_name
+from lambdad.node.image_page import PATH as IMAGES_PATH
+from lambdad.node.image_page import ImagePage
 from lambdad.node.log_page import PREFIX as LOG_PREFIX
 from lambdad.node.log_page import LogPage
 from lambdad.node.observer import EventObserver
@@ -186,6 +188,7 @@ class _Node:
         self._catalogue = Catalogue(egress=config.egress)
         call_later = asyncio.get_running_loop().call_later
         self._placement = Placement(worker, self._clock, tasks.spawn, call_later, _limits(config))
+        self._collection = self._image_collection(paths)
         blobs = DirectoryBlobs(paths.blobs)
         locations = CodeLocations(load_key(paths.state / "location.key"))
         metrics = Metrics()
@@ -257,6 +260,7 @@ class _Node:
             QUEUE_PATH: (Audience.ACCOUNT, queue),
             QUEUE_PREFIX: (Audience.ACCOUNT, queue),
             LOG_PREFIX: (Audience.ACCOUNT, LogPage(LogStore(paths.logs), self._log_group)),
+            IMAGES_PATH: (Audience.ACCOUNT, ImagePage(self._collection, self._tasks.spawn, self._log)),
         }
 
     async def open(self, place: SocketPlace) -> None:
@@ -280,7 +284,7 @@ class _Node:
         self._tasks.spawn(_sweep_connections(self._server))
         self._tasks.spawn(self._sweep_packages())
         if self._config.chunk_collect:
-            self._tasks.spawn(self._collect_images())
+            self._tasks.spawn(self._collection.run(self._config.chunk_collect))
         ready()
         self._log.info("api.ready", host=self._config.host, port=self._config.port, pid=os.getpid())
         try:
@@ -292,11 +296,10 @@ class _Node:
             await self._events.drain(self._config.drain)
             self._server.abort()
 
-    async def _collect_images(self) -> None:
+    def _image_collection(self, paths: Paths) -> ImageCollection:
         objects = open_objects(store_of(self._config))
-        name = node_name(Paths(self._config.data_dir).state / "name")
-        collection = ImageCollection(objects, name, self._catalogue.specs, self._clock, self._log)
-        await collection.run(self._config.chunk_collect)
+        name = node_name(paths.state / "name")
+        return ImageCollection(objects, name, self._catalogue.specs, self._clock, self._log)
 
     def _observe_environments(self) -> None:
         self._observer.observe_environments(count_environments(self._placement.state))

@@ -16,13 +16,16 @@ from lambdad.chunks.gc import (
     GcPolicy,
     Hold,
     MigrateManifest,
+    Observed,
     RetireRoot,
     describe,
+    plan_in_one_go,
+    summarize,
 )
 from lambdad.chunks.interface import ChunkError, ChunkInvalid
 from lambdad.chunks.manifest import parse_manifest
 from lambdad.chunks.origin import Origin, OriginStore, chunk_path, manifest_path
-from lambdad.chunks.roots import RootedStore, RootState, active_root, alarm_path, load_roots, new_root
+from lambdad.chunks.roots import Root, RootedStore, RootState, active_root, alarm_path, load_roots, new_root
 from lambdad.chunks.upload import UploadPlan, iterate_in_thread, publish_manifest, upload_image
 from lambdad.testing.chunk_doubles import MemoryObjects, StepClock
 
@@ -267,6 +270,104 @@ def test_a_crash_at_any_step_of_any_run_loses_nothing_and_the_next_run_goes_on()
         assert crash_at > 30
 
     asyncio.run(run())
+
+
+OLD, YOUNG = "r00000000005", "r00000000009"
+
+
+def test_in_one_go_what_is_wanted_is_copied_once_before_anything_ends() -> None:
+    roots = (Root(YOUNG, RootState.ACTIVE, 9.0), Root(OLD, RootState.EXPIRED, 5.0))
+    observed = Observed(roots, {YOUNG: frozenset({"m", "n"}), OLD: frozenset({"m", "o"})}, frozenset())
+    steps = plan_in_one_go(observed, frozenset({"m"}), 3.0)  # the clock went back
+    target = "r00000000010"
+    assert steps == (
+        CreateRoot(Root(target, RootState.ACTIVE, 10)),
+        RetireRoot(YOUNG),
+        MigrateManifest("m", YOUNG, target),
+        ExpireRoot(YOUNG),
+        DeleteRoot(YOUNG),
+        DeleteRoot(OLD),
+    )
+
+
+def test_in_one_go_a_root_with_an_alarm_stays_and_a_lost_manifest_holds_everything() -> None:
+    observed = Observed((Root(OLD, RootState.EXPIRED, 5.0),), {OLD: frozenset({"m"})}, frozenset({OLD}))
+    steps = plan_in_one_go(observed, frozenset({"m"}), 100.0)
+    assert [type(step) for step in steps] == [CreateRoot, MigrateManifest, Hold]
+    (held,) = plan_in_one_go(observed, frozenset({"m", "x"}), 100.0)
+    assert isinstance(held, Hold)
+    assert "1 wanted manifests are in no root, x among them" in held.reason
+
+
+def test_in_one_go_waste_is_gone_and_a_tidy_store_is_left_alone() -> None:
+    async def run() -> None:
+        world = World()
+        assert await world.collector.plan_at_once(1.0) == ()
+        wanted = await world.upload(content(1))
+        assert await world.collector.plan_at_once(2000.0) == ()
+        world.live.remove(await world.upload(content(9)))
+        before = len(world.objects.contents)
+        await world.collector.execute(await world.collector.plan_at_once(2000.0), 2000.0)
+        assert len(world.objects.contents) < before
+        assert await world.collector.plan_at_once(3000.0) == ()
+        assert list((await world.states()).values()) == [RootState.ACTIVE]
+        await world.check()
+        world.live = {wanted, "0" * 64}
+        (held,) = await world.collector.plan_at_once(4000.0)
+        assert isinstance(held, Hold)
+        world.live = {wanted}
+        damaged = next(path for path in world.objects.contents if path.endswith(f"/manifests/{wanted}"))
+        world.objects.contents[damaged] = b"x"
+        with pytest.raises(ChunkError, match="is damaged"):
+            await world.collector.plan_at_once(4000.0)
+
+    asyncio.run(run())
+
+
+def test_in_one_go_a_crash_at_any_step_loses_nothing_and_the_next_run_goes_on() -> None:
+    async def run_until(crash_at: int) -> bool:
+        """Whether the crash came."""
+        world = World()
+        for number in range(2):
+            await world.upload(content(number))
+        world.live.remove(await world.upload(content(9)))
+        operations = [0]
+
+        def before(operation: str, path: str) -> None:
+            if operation in ("put", "create", "delete"):
+                operations[0] += 1
+                if operations[0] == crash_at:
+                    raise Crash
+
+        crashed = False
+        for now in (2000.0, 3000.0):
+            steps = await world.collector.plan_at_once(now)
+            world.objects.before = before
+            try:
+                await world.collector.execute(steps, now)
+            except Crash:
+                crashed = True
+            world.objects.before = None
+            await world.check()
+        assert await world.collector.plan_at_once(4000.0) == ()
+        return crashed
+
+    async def run() -> None:
+        crash_at = 1
+        while await run_until(crash_at):
+            crash_at += 1
+        assert crash_at > 20
+
+    asyncio.run(run())
+
+
+def test_a_summary_counts_manifests_and_names_none() -> None:
+    steps = (RetireRoot("r1"), *(MigrateManifest(digest * 64, "r1", "r2") for digest in "ab"), ExpireRoot("r1"))
+    assert summarize(steps) == [
+        "retire root r1: no new uploads",
+        "copy 2 wanted manifests and their chunks from r1 to r2",
+        "expire root r1: everything wanted is elsewhere",
+    ]
 
 
 def test_every_step_can_be_told() -> None:

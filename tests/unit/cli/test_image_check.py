@@ -1,24 +1,28 @@
-"""The plan that empties a store's old roots in one go."""
+"""Checking and collecting a store of one's own."""
 
 from __future__ import annotations
 
-from lambdad.chunks.gc import CreateRoot, DeleteRoot, ExpireRoot, MigrateManifest, Observed, RetireRoot
-from lambdad.chunks.roots import Root, RootState
-from lambdad.cli.image_check import plan_in_one_go
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
-OLD, YOUNG = "r00000000005", "r00000000009"
+import pytest
+
+from lambdad.cli.errors import CliError
+from lambdad.cli.image_check import plan_local_collection, stored_bytes
+from lambdad.cli.image_store import ImageStore
+
+Command = Callable[..., tuple[int, str, str]]
 
 
-def test_what_is_wanted_is_copied_once_before_anything_ends() -> None:
-    roots = (Root(YOUNG, RootState.ACTIVE, 9.0), Root(OLD, RootState.EXPIRED, 5.0))
-    observed = Observed(roots, {YOUNG: frozenset({"m", "n"}), OLD: frozenset({"m", "o"})}, frozenset())
-    steps = plan_in_one_go(observed, frozenset({"m"}), 3.0)  # the clock went back
-    target = "r00000000010"
-    assert steps == (
-        CreateRoot(Root(target, RootState.ACTIVE, 10)),
-        RetireRoot(YOUNG),
-        MigrateManifest("m", YOUNG, target),
-        ExpireRoot(YOUNG),
-        DeleteRoot(YOUNG),
-        DeleteRoot(OLD),
-    )
+def test_an_image_whose_manifest_is_lost_stops_the_collection(lambdad: Command, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_bytes(b"x" * 5000)
+    store = ImageStore(tmp_path / "store")
+    assert lambdad("image", "pull", f"dir:{tmp_path}/tree", "--store", str(store.directory))[0] == 0
+    assert asyncio.run(plan_local_collection(store, 10**9)).steps == ()
+    assert stored_bytes(store) > 0
+    shutil.rmtree(store.chunks / "roots")
+    with pytest.raises(CliError, match=r"1 wanted manifests are in no root.*pull them again"):
+        asyncio.run(plan_local_collection(store, 10**9))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from lambdad.chunks.codec import Salt
 from lambdad.chunks.gc import GcPolicy
 from lambdad.chunks.origin import Origin, OriginStore, manifest_path
 from lambdad.chunks.roots import active_root, load_roots
 from lambdad.chunks.upload import UploadPlan, iterate_in_thread, publish_manifest, upload_image
 from lambdad.model.environment import EnvironmentSpec, Image
-from lambdad.node.image_gc import ImageCollection, node_name
+from lambdad.node.image_gc import ImageCollection, StoreOfAnother, node_name
 from lambdad.telemetry.log import configure
 from lambdad.testing.chunk_doubles import MemoryObjects, StepClock
 from lambdad.testing.specs import make_spec
@@ -71,7 +73,10 @@ def test_a_second_node_on_the_store_deletes_nothing_of_the_first() -> None:
         world.specs.append(use(wanted))
         await world.collection("first").collect()
         world.specs.clear()
-        await world.live(world.collection("second"))
+        second = world.collection("second")
+        for asked in (second.collect, second.plan, second.plan_at_once):
+            with pytest.raises(StoreOfAnother, match="another node"):
+                await asked()
         assert await world.is_kept(wanted)
 
     asyncio.run(run())
@@ -82,6 +87,33 @@ def test_a_store_without_images_is_left_alone() -> None:
         world = World()
         await world.collection().collect()
         assert [path async for path in world.objects.list("roots")] == []
+
+    asyncio.run(run())
+
+
+def test_in_one_go_everything_that_no_function_needs_is_gone() -> None:
+    async def run() -> None:
+        world = World()
+        wanted, unwanted = await world.upload(b"wanted" * 5000), await world.upload(b"waste" * 5000)
+        world.specs.append(use(wanted))
+        collection = world.collection()
+        counts = await collection.execute(await collection.plan_at_once())
+        assert counts.deleted_objects > 0
+        assert await world.is_kept(wanted)
+        assert not await world.is_kept(unwanted)
+        assert await collection.plan_at_once() == ()
+
+    asyncio.run(run())
+
+
+def test_a_plan_changes_nothing() -> None:
+    async def run() -> None:
+        world = World()
+        await world.upload(b"waste" * 5000)
+        world.clock.now += 1000
+        before = dict(world.objects.contents)
+        assert await world.collection().plan()
+        assert {**before, "owner": b"this"} == world.objects.contents
 
     asyncio.run(run())
 
