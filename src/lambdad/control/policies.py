@@ -20,7 +20,7 @@ _IAM_ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)")
 
 _ACTION = re.compile(r"lambda:[*]|lambda:[a-zA-Z]+[*]?|[*]")
-_STATEMENT_MEMBERS = frozenset({"Sid", "Effect", "Principal", "Action", "Resource", "Condition"})
+_STATEMENT_MEMBERS = frozenset({"Sid", "Effect", "Principal", "NotPrincipal", "Action", "Resource", "Condition"})
 
 _CONDITIONS = (
     ("StringEquals", "AWS:SourceAccount", "SourceAccount"),
@@ -115,7 +115,8 @@ def _parse_statement(number: int, given: Any, resource: str) -> Statement:
         raise invalid_parameter(f"Statement {number} of the policy has unknown members: {', '.join(sorted(unknown))}.")
     if given.get("Effect") not in ("Allow", "Deny"):
         raise invalid_parameter(f"Statement {number} of the policy must have the Effect Allow or Deny.")
-    for member in ("Principal", "Action", "Resource"):
+    whom = "NotPrincipal" if "NotPrincipal" in given else "Principal"
+    for member in (whom, "Action", "Resource"):
         if not given.get(member):
             raise invalid_parameter(f"Statement {number} of the policy has no {member}.")
     resources, actions = _strings(given["Resource"]), _strings(given["Action"])

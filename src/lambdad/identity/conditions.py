@@ -51,6 +51,8 @@ KNOWN_KEYS = frozenset(
 )
 """In lower case. Those of services and organisations are known, and no caller here has them."""
 
+_OF_TAGS = ("aws:requesttag/", "aws:resourcetag/")
+"""Keys that end with that of a tag."""
 _ANY, _ALL = "ForAnyValue:", "ForAllValues:"
 _IF_EXISTS = "IfExists"
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -120,7 +122,7 @@ def is_operator(name: str) -> bool:
 def complain(name: str, key: str, given: Sequence[str]) -> str | None:
     """Why a policy may not have this condition; None if it may. name: of an operator. given: its values."""
     known = key.lower()
-    if known not in KNOWN_KEYS and not known.startswith("aws:requesttag/"):
+    if known not in KNOWN_KEYS and not known.startswith(_OF_TAGS):
         return f"the condition key {key} is not one that lambdad knows"
     if not given:
         return f"{name} {key} has no values"

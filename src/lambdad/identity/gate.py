@@ -40,6 +40,8 @@ _ATTACHING = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
 
 FunctionPolicy = Callable[[Namespace, str, str], str | None]
 """(namespace, function, qualifier or `$LATEST`) → its resource policy as JSON."""
+TagsOf = Callable[[str], Mapping[str, str]]
+"""Unqualified ARN of a function, mapping or code signing configuration → its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Gate:
         self,
         keys: KeyFile,
         policy_of: FunctionPolicy,
+        tags_of: TagsOf,
         clock: Callable[[], float],
         *,
         mode: str,
@@ -74,6 +77,7 @@ class Gate:
     ) -> None:
         self._keys = keys
         self._policy_of = policy_of
+        self._tags_of = tags_of
         self._clock = clock
         self._mode = mode
         self._region = region
@@ -140,7 +144,8 @@ class Gate:
         if owner != here and operation not in SHARED:
             document = None  # whatever it says
         context = {**self._context(caller, request), **context_of(operation, params, here)}
-        self._check(caller, action, resource, context, document, owner.account)
+        tagged = resource if function is None else function_arn(owner, function.name)
+        self._check(caller, action, resource, {**context, **self._tags(tagged)}, document, owner.account)
         if operation in _ATTACHING and self._roles == "kept" and "Role" in params:
             passed = {**context, "iam:passedtoservice": LAMBDA}
             self._check(caller, "iam:PassRole", str(params["Role"]), passed, None)
@@ -177,7 +182,8 @@ class Gate:
     ) -> None:
         """Raises ApiError 403. caller: None for somebody who did not sign. qualifier: `$LATEST` for the function."""
         resource = function_arn(owner, name, None if qualifier == LATEST else qualifier)
-        self._check(caller, action, resource, context, self._policy_of(owner, name, qualifier), owner.account)
+        tagged = _LazyContext(lambda: {**context, **self._tags(function_arn(owner, name))})
+        self._check(caller, action, resource, tagged, self._policy_of(owner, name, qualifier), owner.account)
 
     def authorize_other(self, caller: Caller, action: str, resource: str, request: Request) -> None:
         """Something of another service, which has no policies of its own here. Raises ApiError 403."""
@@ -238,6 +244,13 @@ class Gate:
             if "/" in caller.arn:
                 context["aws:username"] = caller.arn.rpartition("/")[2]
         return context
+
+    def _tags(self, resource: str) -> dict[str, str | Sequence[str]]:
+        """The condition keys of a resource's tags; keys that differ in case only are one key with several values."""
+        found: dict[str, list[str]] = {}
+        for key, value in self._tags_of(resource).items():
+            found.setdefault(f"aws:resourcetag/{key}".lower(), []).append(value)
+        return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
 
     def _find(self, key_id: str) -> Credential | None:
         key = self._current.get(key_id)

@@ -49,7 +49,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """actions, resources: patterns; `excludes_...`: everything but them. principals: None in identity policies."""
+    """actions, resources: patterns; `excludes_...`: everything but them. principals: None in identity policies.
+
+    excludes_principals: a denial for everybody but them.
+    """
 
     allows: bool
     actions: tuple[str, ...]
@@ -57,6 +60,7 @@ class Statement:
     resources: tuple[str, ...]
     excludes_resources: bool
     principals: tuple[str, ...] | None
+    excludes_principals: bool = False
     conditions: tuple[tuple[str, str, tuple[str, ...]], ...]
 
     def decide(self, access: Access) -> Decision:
@@ -74,11 +78,19 @@ class Statement:
         return decision if self.allows else Decision.DENY
 
     def _of_principal(self, access: Access) -> Decision:
+        if self.excludes_principals:
+            return Decision.NOTHING if self._excepts(access) else Decision.ALLOW
         if self.principals is None or "*" in self.principals or access.principal in self.principals:
             return Decision.ALLOW
         account = access.account
         is_account = account in self.principals or f"arn:aws:iam::{account}:root" in self.principals
         return Decision.ACCOUNT if account is not None and is_account else Decision.NOTHING
+
+    def _excepts(self, access: Access) -> bool:
+        """Whether NotPrincipal names the caller: its own ARN and its account, as AWS wants both."""
+        named = self.principals or ()
+        accounts = (access.account, f"arn:aws:iam::{access.account}:root")
+        return "*" in named or (access.principal in named and any(account in named for account in accounts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +143,11 @@ def _statement(number: int, given: Any, of_resource: bool) -> Statement:
         raise PolicyError(f"{where} has the unknown member {unknown[0]}")
     if given.get("Effect") not in ("Allow", "Deny"):
         raise PolicyError(f"{where}: Effect is Allow or Deny")
-    if "NotPrincipal" in given:
-        raise PolicyError(f"{where}: NotPrincipal is not supported; deny with a condition on aws:PrincipalArn")
-    if not of_resource and "Principal" in given:
+    excludes_principals = "NotPrincipal" in given
+    if not of_resource and ("Principal" in given or excludes_principals):
         raise PolicyError(f"{where}: a policy of a key has no Principal: it is about the key")
+    if excludes_principals and (given["Effect"] == "Allow" or "Principal" in given):
+        raise PolicyError(f"{where}: NotPrincipal is for a Deny without a Principal; an Allow names who is let in")
     actions, excludes_actions = _one_of(where, given, "Action", "NotAction")
     resources, excludes_resources = _one_of(where, given, "Resource", "NotResource")
     variable = next((found for text in resources if (found := unknown_variable(text)) is not None), None)
@@ -146,7 +159,8 @@ def _statement(number: int, given: Any, of_resource: bool) -> Statement:
         excludes_actions=excludes_actions,
         resources=resources,
         excludes_resources=excludes_resources,
-        principals=_principals(where, given.get("Principal")) if of_resource else None,
+        principals=_principals(where, given.get("NotPrincipal", given.get("Principal"))) if of_resource else None,
+        excludes_principals=excludes_principals,
         conditions=_conditions(where, given.get("Condition")),
     )
 

@@ -64,7 +64,8 @@ def make_gate(config: Config, paths: Paths, catalogue: Catalogue, clock: Clock) 
         return None if policy is None else texts.text(policy)
 
     mode = config.auth if config.host in LOOPBACK else REQUIRED
-    return Gate(KeyFile(paths.access_keys), policy_of, clock.time, mode=mode, region=config.region, roles=config.roles)
+    keys = KeyFile(paths.access_keys)
+    return Gate(keys, policy_of, catalogue.tags, clock.time, mode=mode, region=config.region, roles=config.roles)
 
 
 class GateOfNeighbours:

@@ -33,6 +33,7 @@ from lambdad.store.changes import (
     FunctionChanged,
     FunctionRemoved,
     SettingChanged,
+    TagsChanged,
     VersionChanged,
     VersionRemoved,
 )
@@ -42,6 +43,7 @@ from lambdad.store.settings import PROVISIONED, URL, Kind
 from lambdad.wire.validate import Failure, matches, show, validation_error
 
 Record = TypeVar("Record")
+_NO_TAGS: Mapping[str, str] = {}
 
 _STARTS_AHEAD = '"starts_ahead":true'
 """In the text of a version, which is not read before somebody asks for it."""
@@ -104,6 +106,7 @@ class Catalogue:
         self._egress = egress
         self._entries: dict[tuple[Namespace, str], _Entry] = {}
         self._urls: dict[str, tuple[Namespace, str, str]] = {}
+        self._tags: dict[str, Mapping[str, str]] = {}
         self._reserved: dict[tuple[Namespace, str], int] = {}
         self._provisioned: set[tuple[Namespace, str]] = set()
         """Functions with provisioned concurrency."""
@@ -218,6 +221,10 @@ class Catalogue:
         assert record is not None
         return namespace, name, None if qualifier == LATEST else qualifier, record
 
+    def tags(self, resource: str) -> Mapping[str, str]:
+        """Of a function, an event source mapping or a code signing configuration. resource: its unqualified ARN."""
+        return self._tags.get(resource, _NO_TAGS)
+
     def is_changing(self, namespace: Namespace, name: str) -> bool:
         """Whether `$LATEST` is Pending, or an update of it is in progress."""
         entry = self._entries.get((namespace, name))
@@ -295,6 +302,8 @@ class Catalogue:
                     self._entries[namespace, name].aliases.pop(alias_name, None)
                 case SettingChanged():
                     self._put_setting(change)
+                case TagsChanged(resource, tags):
+                    self._put_tags(resource, tags)
                 case _:
                     assert_never(change)
 
@@ -322,8 +331,15 @@ class Catalogue:
         if isinstance(change.record, FunctionUrl):
             self._urls[change.record.id] = (change.namespace, change.function, change.qualifier)
 
+    def _put_tags(self, resource: str, tags: Mapping[str, str]) -> None:
+        if tags:
+            self._tags[resource] = tags
+        else:
+            self._tags.pop(resource, None)
+
     def _forget(self, namespace: Namespace, name: str) -> None:
         entry = self._entries.pop((namespace, name), None)
+        self._tags.pop(function_arn(namespace, name), None)
         self._reserved.pop((namespace, name), None)
         self._provisioned.discard((namespace, name))
         for key in [key for key in self._ahead if key[:2] == (namespace, name)]:
@@ -409,4 +425,5 @@ def _everything(transaction: Transaction) -> tuple[list[Change], list[tuple[Name
     changes.extend(FunctionChanged(function) for function in transaction.functions.all())
     changes.extend(AliasChanged(alias) for alias in transaction.aliases.all())
     changes.extend(transaction.settings.all())
+    changes.extend(transaction.tags.all())
     return changes, list(transaction.functions.version_documents())

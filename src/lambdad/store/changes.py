@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -57,6 +58,21 @@ class SettingChanged:
     record: object | None
 
 
+@dataclass(frozen=True, slots=True)
+class TagsChanged:
+    """resource: an ARN. tags: all that it has now; none when it went without a `FunctionRemoved`."""
+
+    resource: str
+    tags: Mapping[str, str]
+
+
 Change: TypeAlias = (
-    FunctionChanged | FunctionRemoved | VersionChanged | VersionRemoved | AliasChanged | AliasRemoved | SettingChanged
+    FunctionChanged
+    | FunctionRemoved
+    | VersionChanged
+    | VersionRemoved
+    | AliasChanged
+    | AliasRemoved
+    | SettingChanged
+    | TagsChanged
 )

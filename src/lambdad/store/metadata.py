@@ -38,7 +38,7 @@ class Transaction:
         self.aliases = Aliases(connection, self.changes)
         self.settings = FunctionSettings(connection, self.changes)
         self.layers = Layers(connection)
-        self.tags = Tags(connection)
+        self.tags = Tags(connection, self.changes)
         self.mappings = Mappings(connection)
         self.code_signing = CodeSigningConfigs(connection)
         self.roles = Roles(connection)

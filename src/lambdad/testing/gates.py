@@ -13,4 +13,4 @@ NOW = 1_700_000_000.0
 def open_gate(region: str = "us-east-1") -> Gate:
     """A node before its first key."""
     nowhere = KeyFile(Path("/nonexistent/access-keys.json"))
-    return Gate(nowhere, lambda *_: None, lambda: NOW, mode=AUTOMATIC, region=region)
+    return Gate(nowhere, lambda *_: None, lambda _: {}, lambda: NOW, mode=AUTOMATIC, region=region)

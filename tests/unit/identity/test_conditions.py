@@ -70,7 +70,7 @@ def test_what_is_no_operator() -> None:
 @pytest.mark.parametrize(
     ("operator", "key", "value"),
     [
-        ("StringNotEquals", "aws:ResourceTag/team", "x"),
+        ("StringNotEquals", "aws:PrincipalTag/team", "x"),
         ("StringLike", "aws:UserName", "${aws:PrincipalTag/team}"),
         ("Bool", "aws:SecureTransport", "yes"),
         ("Null", "aws:SourceIp", "maybe"),

@@ -37,8 +37,12 @@ class World:
     def __init__(self, directory: Path, mode: str = AUTOMATIC) -> None:
         self.keys = KeyFile(directory / "keys.json")
         self.policies: dict[str, str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
         self.now = NOW
-        self.gate = Gate(self.keys, self._policy_of, lambda: self.now, mode=mode, region="us-east-1")
+        self.gate = Gate(self.keys, self._policy_of, self._tags_of, lambda: self.now, mode=mode, region="us-east-1")
+
+    def _tags_of(self, resource: str) -> dict[str, str]:
+        return self.tags.get(resource, {})
 
     def _policy_of(self, namespace: Namespace, name: str, qualifier: str) -> str | None:
         return self.policies.get(name) if namespace == MINE else None
@@ -368,10 +372,42 @@ def test_a_proxy_on_this_machine_does_not_make_strangers_local(tmp_path: Path) -
         world.gate.admit(replace(here, headers={**here.headers, "x-forwarded-for": "10.0.0.1"}), Audience.MACHINE)
 
 
+def test_tags_of_a_resource_are_conditions(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    mine = {"StringEquals": {"aws:ResourceTag/Team": "a"}}
+    allow = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*", "Condition": mine}
+    key = world.key(ONE, json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    assert not world.may_invoke(key)
+    world.tags[FUNCTION] = {"team": "a"}
+    assert world.may_invoke(key)
+    request, mapping = sign(key), {"UUID": "0" * 36}
+    caller = world.gate.authenticate(request)
+    for params in ({"FunctionName": "f", "Qualifier": "1"}, {"FunctionName": FUNCTION}):
+        world.gate.authorize_operation(caller, "GetFunction", params, request)
+    with pytest.raises(ApiError, match="not authorized to perform: lambda:GetEventSourceMapping"):
+        world.gate.authorize_operation(caller, "GetEventSourceMapping", mapping, request)
+    world.tags[f"arn:aws:lambda:us-east-1:{ONE}:event-source-mapping:{mapping['UUID']}"] = {"team": "a"}
+    world.gate.authorize_operation(caller, "GetEventSourceMapping", mapping, request)
+    world.tags[FUNCTION] = {"team": "a", "TEAM": "b"}  # one condition key with two values
+    assert not world.may_invoke(key)
+
+
+def test_a_resource_policy_shuts_everybody_out_but_those_it_excepts(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    everything = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    )
+    ada, bob = world.key(ONE, everything, user="ada"), world.key(ONE, everything, user="bob")
+    excepted = {"AWS": [f"arn:aws:iam::{ONE}:user/ada", f"arn:aws:iam::{ONE}:root"]}
+    deny = {"Effect": "Deny", "NotPrincipal": excepted, "Action": INVOKE, "Resource": FUNCTION}
+    world.policies["f"] = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    assert (world.may_invoke(ada), world.may_invoke(bob)) == (True, False)
+
+
 @pytest.mark.parametrize(("roles", "is_asked"), [("any", False), ("kept", True)])
 def test_where_roles_are_kept_callers_must_be_allowed_to_pass_them(tmp_path: Path, roles: str, is_asked: bool) -> None:
     keys = KeyFile(tmp_path / "keys.json")
-    gate = Gate(keys, lambda *_: None, lambda: NOW, mode=AUTOMATIC, region="us-east-1", roles=roles)
+    gate = Gate(keys, lambda *_: None, lambda _: {}, lambda: NOW, mode=AUTOMATIC, region="us-east-1", roles=roles)
     role = f"arn:aws:iam::{ONE}:role/worker"
     create = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}
     passing = {

@@ -74,6 +74,31 @@ def test_a_resource_policy_is_about_somebody(principal: Any, expected: Decision)
     assert decide([policy], _access()) is expected
 
 
+def test_an_allowance_names_whom_it_lets_in() -> None:
+    for statement in (_allow(NotPrincipal="*"), _deny(NotPrincipal="*", Principal="*")):
+        with pytest.raises(PolicyError, match="NotPrincipal is for a Deny without a Principal"):
+            _policy(statement, of_resource=True)
+
+
+@pytest.mark.parametrize(
+    ("excepted", "expected"),
+    [
+        ({"AWS": [ADA, "arn:aws:iam::111111111111:root"]}, Decision.NOTHING),
+        ({"AWS": [ADA, "111111111111"]}, Decision.NOTHING),
+        ("*", Decision.NOTHING),
+        ({"AWS": [ADA]}, Decision.DENY),
+        ({"AWS": ["111111111111"]}, Decision.DENY),
+        ({"AWS": ["arn:aws:iam::111111111111:user/bob", "111111111111"]}, Decision.DENY),
+        ({"Service": "s3.amazonaws.com"}, Decision.DENY),
+    ],
+)
+def test_a_denial_may_except_principals_that_it_names_with_their_account(excepted: Any, expected: Decision) -> None:
+    policy = _policy(_deny(NotPrincipal=excepted), of_resource=True)
+    assert decide([policy], _access()) is expected
+    anonymous = Access(action="lambda:InvokeFunction", resource=FUNCTION, context={})
+    assert decide([policy], anonymous) is (Decision.NOTHING if excepted == "*" else Decision.DENY)
+
+
 def test_a_stranger_is_let_in_by_a_policy_for_everybody_alone() -> None:
     stranger = Access(action="lambda:InvokeFunctionUrl", resource=FUNCTION, context={})
     for principal, expected in (("*", Decision.ALLOW), ({"AWS": "111111111111"}, Decision.NOTHING)):
@@ -93,7 +118,7 @@ def test_a_stranger_is_let_in_by_a_policy_for_everybody_alone() -> None:
         (json.dumps({"Statement": _allow(Nonsense=1)}), "unknown member Nonsense"),
         (json.dumps({"Statement": _allow(NotAction="*")}), "either Action or NotAction"),
         (json.dumps({"Statement": _allow(Principal="*")}), "has no Principal"),
-        (json.dumps({"Statement": _allow(NotPrincipal="*")}), "NotPrincipal is not supported"),
+        (json.dumps({"Statement": _deny(NotPrincipal="*")}), "has no Principal"),
         (json.dumps({"Statement": _allow(Action=[])}), "a text or a list of texts"),
         (json.dumps({"Statement": _allow(Condition={"Equals": {}})}), "operator Equals is not known"),
         (json.dumps({"Statement": _allow(Condition={"Bool": {"a": {}}})}), "a text, a number"),

@@ -32,7 +32,7 @@ def _closed(directory: Path, *statements: dict[str, object]) -> Gate:
     def policy_of(namespace: Namespace, name: str, qualifier: str) -> str | None:
         return policy if (namespace, name, qualifier) == (HERE, "f", LATEST) else None
 
-    return Gate(keys, policy_of, lambda: NOW, mode=AUTOMATIC, region="us-east-1")
+    return Gate(keys, policy_of, lambda _: {}, lambda: NOW, mode=AUTOMATIC, region="us-east-1")
 
 
 def _public(**condition: object) -> dict[str, object]:

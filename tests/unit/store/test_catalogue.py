@@ -29,6 +29,7 @@ from lambdad.store.changes import (
     FunctionChanged,
     FunctionRemoved,
     SettingChanged,
+    TagsChanged,
     VersionChanged,
     VersionRemoved,
 )
@@ -50,6 +51,14 @@ def refusal(catalogue: Catalogue, name: str, qualifier: str | None = None) -> tu
     with pytest.raises(ApiError) as caught:
         catalogue.resolve(SPACE, name, qualifier, 0.0)
     return caught.value.status, caught.value.message
+
+
+def test_tags_are_known_as_long_as_their_resource_is() -> None:
+    catalogue, mapping = filled(), ARN.replace("function:f", "event-source-mapping:u")
+    catalogue.apply([TagsChanged(ARN, {"a": "1"}), TagsChanged(mapping, {"b": "2"})])
+    assert (catalogue.tags(ARN), catalogue.tags(mapping), catalogue.tags(f"{ARN}x")) == ({"a": "1"}, {"b": "2"}, {})
+    catalogue.apply([FunctionRemoved(SPACE, "f"), TagsChanged(mapping, {})])
+    assert (catalogue.tags(ARN), catalogue.tags(mapping)) == ({}, {})
 
 
 def test_every_form_of_a_name_finds_its_version() -> None:
