@@ -1,6 +1,7 @@
 """A directory as the zip that Lambda takes: in memory, the same bytes for the same files.
 
-Names are sorted, times fixed, permissions and symbolic links kept. What only a developer needs is left out.
+Names are sorted, times fixed, symbolic links kept, permissions those that every user needs: who may run a file is kept,
+what an umask made of the rest is not. What only a developer needs is left out.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +25,22 @@ LEFT_OUT = frozenset({".git", "__pycache__", ".venv", "node_modules/.cache"})
 """Names of directories and files, or ends of their paths, that are no part of a function."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _FILES_MAX = 100_000
+_SHOWN = 5
 _COPY = 1024 * 1024
+_Entry = tuple[str, Path, os.stat_result]
+"""Name in the zip, place, and what it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A zip ready to be uploaded. files: entries in it. largest: names in the directory with most bytes, unpacked."""
+    """A zip ready to be uploaded. files: entries in it. unzipped: bytes, unpacked.
+
+    largest: what takes most of them: names in the directory, and below node_modules the packages.
+    """
 
     content: bytes
     files: int
+    unzipped: int = 0
     largest: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -45,37 +54,67 @@ def bundle_directory(directory: Path) -> Bundle:
     if not directory.is_dir():
         raise CliError(f"{directory} is not a directory")
     buffer = io.BytesIO()
-    files = unzipped = 0
-    sizes: Counter[str] = Counter()
     try:
+        entries = list(itertools.islice(_walk(directory, ""), _FILES_MAX + 1))
+        if len(entries) > _FILES_MAX:
+            raise CliError(f"{directory} holds more than {_FILES_MAX} files")
+        sizes = _sizes(entries)
+        unzipped, largest = sizes.total(), tuple(sizes.most_common(_SHOWN))
+        if unzipped > UNZIPPED_MAX:
+            taken = f"AWS takes {_megabytes(UNZIPPED_MAX)} unpacked, layers included"
+            raise CliError(_too_large(f"{directory} holds {_megabytes(unzipped)}; {taken}", largest))
         with zipfile.ZipFile(buffer, "w") as archive:
-            for name, path, status in _walk(directory, ""):
-                files += 1
-                taken = status.st_size if stat.S_ISREG(status.st_mode) else 0
-                unzipped += taken
-                sizes[name.partition("/")[0]] += taken
-                if unzipped > UNZIPPED_MAX:
-                    raise CliError(_too_large(f"{directory} holds more than {UNZIPPED_MAX >> 20} MB"))
-                if files > _FILES_MAX:
-                    raise CliError(f"{directory} holds more than {_FILES_MAX} files")
+            for name, path, status in entries:
                 _add(archive, name, path, status)
     except OSError as error:
         raise CliError(f"cannot read {error.filename}: {error.strerror}") from None
     except UnicodeEncodeError:
         raise CliError(f"a file name under {directory} is not valid UTF-8") from None
-    if files == 0:
+    if not entries:
         raise CliError(f"{directory} is empty")
     content = buffer.getvalue()
     if len(content) > ZIP_MAX:
-        raise CliError(_too_large(f"the zip of {directory} has {len(content) / (1 << 20):.1f} MB; AWS takes 50 MB"))
-    return Bundle(content, files, tuple(sizes.most_common(3)))
+        what = f"the zip of {directory} has {_megabytes(len(content))}; AWS takes {_megabytes(ZIP_MAX)}"
+        raise CliError(_too_large(what, largest))
+    return Bundle(content, len(entries), unzipped, largest)
 
 
-def _too_large(what: str) -> str:
-    return f"{what}: move libraries to a layer (`lambdad layer build`) or deploy a container image (`--image`)"
+def describe_sizes(bundle: Bundle) -> str:
+    """What is large, against the 250 MB that a function and its layers may have."""
+    unzipped = f"unpacked {_megabytes(bundle.unzipped)} of {_megabytes(UNZIPPED_MAX)}"
+    return f"the zip has {_megabytes(len(bundle.content))}, {unzipped}; largest: {_describe_largest(bundle.largest)}"
 
 
-def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, Path, os.stat_result]]:
+def _describe_largest(largest: Sequence[tuple[str, int]]) -> str:
+    """`numpy 61.2 MB (24 %), ...`"""
+    return ", ".join(f"{name} {_megabytes(taken)} ({taken * 100 // UNZIPPED_MAX} %)" for name, taken in largest)
+
+
+def _sizes(entries: Sequence[_Entry]) -> Counter[str]:
+    sizes: Counter[str] = Counter()
+    for name, _, status in entries:
+        sizes[_part(name)] += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return sizes
+
+
+def _part(name: str) -> str:
+    """The name that a file counts for: `lib`, `node_modules/left-pad`, `node_modules/@scope/name`."""
+    parts = name.split("/")
+    if parts[0] != "node_modules" or len(parts) < 3:
+        return parts[0]
+    return "/".join(parts[: 3 if parts[1].startswith("@") else 2])
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / (1 << 20):.1f} MB"
+
+
+def _too_large(what: str, largest: Sequence[tuple[str, int]]) -> str:
+    advice = "move libraries to a layer (`lambdad layer build`) or deploy a container image (`--image`)"
+    return f"{what}: {advice}. Largest: {_describe_largest(largest)}"
+
+
+def _walk(directory: Path, prefix: str) -> Iterator[_Entry]:
     """Files, links and empty directories, by name."""
     with os.scandir(directory) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
@@ -105,7 +144,8 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path, status: os.stat_result
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, os.fsencode(path.readlink()))
         return
-    info.external_attr = (stat.S_IFMT(status.st_mode) | stat.S_IMODE(status.st_mode) & 0o777) << 16
+    is_run = status.st_mode & stat.S_IXUSR or stat.S_ISDIR(status.st_mode)
+    info.external_attr = (stat.S_IFMT(status.st_mode) | (0o755 if is_run else 0o644)) << 16
     if stat.S_ISDIR(status.st_mode):
         info.external_attr |= 0x10
         archive.writestr(info, b"")

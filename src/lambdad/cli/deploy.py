@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from lambdad.cli import endpoint as endpoints
-from lambdad.cli.bundle import Bundle, bundle_directory
+from lambdad.cli.bundle import Bundle, bundle_directory, describe_sizes
 from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption
 from lambdad.cli.errors import CliError
 from lambdad.cli.guess import Guess, family_of, guess_function, newest
@@ -240,8 +240,7 @@ def build_bundle(directory: Path, runtime: str, architecture: str) -> Bundle:
     with with_dependencies(directory, runtime, architecture) as built:
         bundle = bundle_directory(built)
     if len(bundle.content) > LARGE_B:
-        largest = ", ".join(f"{name} {size(count)}" for name, count in bundle.largest)
-        note(f"the zip has {size(len(bundle.content))}; most of it unpacked: {largest}")
+        note(describe_sizes(bundle))
     return bundle
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.cli import bundle
-from lambdad.cli.bundle import bundle_directory
+from lambdad.cli.bundle import bundle_directory, describe_sizes
 from lambdad.cli.errors import CliError
 
 
@@ -38,7 +38,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(first.code_sha256) == 44
 
 
-def test_modes_and_links_are_kept(tmp_path: Path) -> None:
+def test_links_are_kept_and_of_modes_what_every_user_of_a_sandbox_needs(tmp_path: Path) -> None:
     write(tmp_path / "run").chmod(0o4755)
     write(tmp_path / "secret").chmod(0o600)
     (tmp_path / "link").symlink_to("run")
@@ -49,10 +49,38 @@ def test_modes_and_links_are_kept(tmp_path: Path) -> None:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
         targets = {name: archive.read(name) for name in ("link", "dangling", "folder-link")}
     assert stat.S_IMODE(modes["run"]) == 0o755
-    assert stat.S_IMODE(modes["secret"]) == 0o600
+    assert stat.S_IMODE(modes["secret"]) == 0o644
     assert all(stat.S_ISLNK(modes[name]) for name in targets)
     assert targets == {"link": b"run", "dangling": b"../elsewhere", "folder-link": b"sub"}
     assert "sub/" in modes
+
+
+def test_an_umask_makes_no_other_bytes(tmp_path: Path) -> None:
+    for copy, mode in (("one", 0o644), ("two", 0o664)):
+        write(tmp_path / copy / "a").chmod(mode)
+        write(tmp_path / copy / "run").chmod(mode | 0o111)
+    assert bundle_directory(tmp_path / "one") == bundle_directory(tmp_path / "two")
+
+
+def test_what_is_large_is_told_by_name_and_below_node_modules_by_package(tmp_path: Path) -> None:
+    for name, count in (
+        ("numpy/core.so", 3_000_000),
+        ("numpy/more.so", 200_000),
+        ("node_modules/left-pad/index.js", 2_000_000),
+        ("node_modules/@aws-sdk/client-s3/index.js", 1_000_000),
+        ("app.py", 10),
+        ("z.py", 9),
+    ):
+        write(tmp_path / name, "x" * count)
+    bundled = bundle_directory(tmp_path)
+    assert [name for name, _ in bundled.largest] == [
+        "numpy",
+        "node_modules/left-pad",
+        "node_modules/@aws-sdk/client-s3",
+        "app.py",
+        "z.py",
+    ]
+    assert "unpacked 5.9 MB of 250.0 MB; largest: numpy 3.1 MB (1 %), node_modules/left-pad" in describe_sizes(bundled)
 
 
 def test_what_only_a_developer_needs_is_left_out(tmp_path: Path) -> None:
@@ -80,8 +108,8 @@ def test_what_cannot_be_deployed_is_refused(tmp_path: Path) -> None:
 def test_sizes_beyond_the_limits_are_refused_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").write_bytes(os.urandom(5000))
     monkeypatch.setattr(bundle, "ZIP_MAX", 1000)
-    with pytest.raises(CliError, match=r"AWS takes 50 MB: move libraries to a layer"):
+    with pytest.raises(CliError, match=r"AWS takes 0.0 MB: move libraries .* Largest: data 0.0 MB"):
         bundle_directory(tmp_path)
     monkeypatch.setattr(bundle, "UNZIPPED_MAX", 1000)
-    with pytest.raises(CliError, match=r"holds more than .*: move libraries to a layer"):
+    with pytest.raises(CliError, match=r"holds 0.0 MB; AWS takes .*: move libraries .* Largest: data"):
         bundle_directory(tmp_path)
