@@ -302,6 +302,48 @@ client._become_a_sandbox = become
     runner.run(scenario())
 
 
+HANGING = """
+def hang(*arguments):
+    import time
+    os.write(1, b"hangs\\n")
+    time.sleep(3600)
+client.{} = hang
+"""
+
+
+@pytest.mark.parametrize(
+    ("victim", "hangs_in"), [("process 1 of the berth", "_become_a_sandbox"), ("the snapshot process", "_check")]
+)
+def test_a_kill_in_the_middle_of_a_restore_is_an_error_and_leaves_nothing(
+    victim: str, hangs_in: str, lab: Lab, runner: asyncio.Runner
+) -> None:
+    """The fork is there and not yet in its place, or about to be made: what it depends on is killed."""
+
+    async def scenario() -> None:
+        assert isinstance(lab.driver, NativeDriver)
+        async with captured(lab, HANGING.format(hangs_in)) as snapshot:
+            output = Output(snapshot.sandbox)
+            volume = await snapshot.create_volume()
+            loop = asyncio.get_running_loop()
+            restoring = loop.create_task(lab.driver.launch("killed", lab.spec(Restore(snapshot.name)), volume))
+            await output.wait_for(lambda data: b"hangs\n" in data)
+            if victim == "the snapshot process":
+                snapshot.sandbox.signal(signal.SIGKILL)
+            else:
+                [berth] = lab.driver._snapshots[snapshot.name]._berths
+                signal.pidfd_send_signal(berth._init_pidfd, signal.SIGKILL)
+            async with asyncio.timeout(DEADLINE_S):
+                with pytest.raises(SandboxError):
+                    await restoring
+            await volume.close()
+            output.close()
+            if victim == "process 1 of the berth":
+                assert not lab.driver._snapshots[snapshot.name]._berths, "nothing of it is left"
+        assert snapshot.name not in lab.driver._snapshots
+
+    runner.run(scenario())
+
+
 def test_a_restored_sandbox_is_in_a_group_of_its_own_with_its_own_limits(lab: Lab, runner: asyncio.Runner) -> None:
     async def scenario() -> None:
         after = "tell(started=1)\nheap = []\nwhile True: heap.append(bytearray(os.urandom(1 << 20)))"
