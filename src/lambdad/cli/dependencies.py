@@ -1,7 +1,7 @@
-"""What a function's files ask for: `requirements.txt` and `package.json`, built for the target, not for this machine.
+"""What a function's files ask for, built for the target, not for this machine.
 
-The result is a copy of the directory with the packages in it. Nothing of a package is run: wheels are unpacked, npm's
-scripts are off.
+That is `requirements.txt`, or else the dependencies of `pyproject.toml`, and `package.json`. The result is a copy of the
+directory with the packages in it. Nothing of a package is run: wheels are unpacked, npm's scripts are off.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lambdad.pack.target import arch_named
 from lambdad.pack.wheels import fetch_wheels, unpack_wheel, wheel_files
 
 REQUIREMENTS = "requirements.txt"
+PYPROJECT = "pyproject.toml"
 PACKAGE_JSON = "package.json"
 _GLIBC = {"3.8": (2, 26), "3.9": (2, 26), "3.10": (2, 26), "3.11": (2, 26)}
 _GLIBC_NEWER = (2, 34)
@@ -32,16 +34,16 @@ _GLIBC_NEWER = (2, 34)
 @contextmanager
 def with_dependencies(directory: Path, runtime: str, architecture: str) -> Iterator[Path]:
     """`directory`, or while this is open a copy of it with what it asks for. Raises CliError."""
-    wants_wheels = runtime.startswith("python") and _asks_for_wheels(directory)
+    wheels = _wanted_wheels(directory) if runtime.startswith("python") else []
     wants_modules = runtime.startswith("nodejs") and _asks_for_modules(directory)
-    if not wants_wheels and not wants_modules:
+    if not wheels and not wants_modules:
         yield directory
         return
     with tempfile.TemporaryDirectory(prefix="lambdad-build-") as scratch:
         built = Path(scratch) / "function"
         try:
-            if wants_wheels:
-                _install_wheels(directory, runtime.removeprefix("python"), architecture, built)
+            if wheels:
+                _install_wheels(wheels, runtime.removeprefix("python"), architecture, built)
                 shutil.copytree(directory, built, symlinks=True, dirs_exist_ok=True, ignore=_left_out)
             else:
                 shutil.copytree(directory, built, symlinks=True, ignore=_left_out)
@@ -54,12 +56,29 @@ def with_dependencies(directory: Path, runtime: str, architecture: str) -> Itera
         yield built
 
 
-def _asks_for_wheels(directory: Path) -> bool:
+def _wanted_wheels(directory: Path) -> list[str]:
+    """What pip is to be asked for; nothing for files that it could not read either."""
     try:
         lines = (directory / REQUIREMENTS).read_text().splitlines()
     except (OSError, UnicodeDecodeError):
-        return False
-    return any(line.strip() and not line.strip().startswith("#") for line in lines)
+        return _project_dependencies(directory / PYPROJECT)
+    if any(line.strip() and not line.strip().startswith("#") for line in lines):
+        return ["-r", str(directory / REQUIREMENTS)]
+    return []
+
+
+def _project_dependencies(pyproject: Path) -> list[str]:
+    try:
+        project = tomllib.loads(pyproject.read_text()).get("project")
+    except (OSError, ValueError):
+        return []
+    wanted = project.get("dependencies") if isinstance(project, dict) else None
+    if not isinstance(wanted, list):
+        return []
+    for requirement in wanted:
+        if not isinstance(requirement, str) or not requirement[:1].isalnum():  # else pip took it for an option
+            raise CliError(f"{pyproject}: {requirement!r} is no dependency")
+    return wanted
 
 
 def _asks_for_modules(directory: Path) -> bool:
@@ -73,16 +92,16 @@ def _asks_for_modules(directory: Path) -> bool:
     return isinstance(package, dict) and bool(package.get("dependencies"))
 
 
-def _install_wheels(directory: Path, python: str, architecture: str, built: Path) -> None:
+def _install_wheels(wanted: Sequence[str], python: str, architecture: str, built: Path) -> None:
     arch = arch_named(architecture)
     glibc = _GLIBC.get(python, _GLIBC_NEWER)
     cache = default_cache()
-    with progress(f"{REQUIREMENTS} for python{python}, {architecture}"):
-        pins = fetch_wheels(["-r", str(directory / REQUIREMENTS)], python, arch, glibc, cache)
+    with progress(f"packages for python{python}, {architecture}"):
+        pins = fetch_wheels(wanted, python, arch, glibc, cache)
         tree = built.with_name("wheels")
         for pin, wheel in zip(pins, wheel_files(pins, python, arch, glibc, cache), strict=True):
             unpack_wheel(wheel, tree, pin.name)
-    note(f"{REQUIREMENTS}: {', '.join(f'{pin.name} {pin.version}' for pin in pins)}")
+    note(f"packages: {', '.join(f'{pin.name} {pin.version}' for pin in pins)}")
     (tree / "python").rename(built)
 
 

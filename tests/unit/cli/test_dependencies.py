@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdad.cli.bundle import bundle_directory
 from lambdad.cli.dependencies import with_dependencies
 from lambdad.cli.errors import CliError
 
@@ -62,6 +63,65 @@ def test_a_wheel_for_another_processor_is_not_taken(tmp_path: Path, index: Path)
         assert (built / "native.py").exists()
     with pytest.raises(CliError, match="native"), with_dependencies(function, "python3.12", "arm64"):
         pass
+
+
+def test_a_wheel_for_another_python_is_not_taken_whatever_runs_here(tmp_path: Path, index: Path) -> None:
+    for python in ("cp39", "cp313"):
+        _wheel(index, "native", f"{python}-{python}-manylinux_2_17_x86_64")
+    function = _function(tmp_path / "f", app__py="", requirements__txt="native==1.0\n")
+    with with_dependencies(function, "python3.13", "x86_64") as built:
+        assert "cp313" in (built / "native-1.0.dist-info" / "WHEEL").read_text()
+    with (
+        pytest.raises(CliError, match=r"no wheel for CPython 3\.12 on x86_64"),
+        with_dependencies(function, "python3.12", "x86_64"),
+    ):
+        pass
+
+
+def test_a_package_without_any_wheel_is_said_to_be_source_only(tmp_path: Path, index: Path) -> None:
+    (index / "only-1.0.tar.gz").write_bytes(b"")
+    function = _function(tmp_path / "f", app__py="", requirements__txt="only\n")
+    with (
+        pytest.raises(CliError, match="only comes as source only"),
+        with_dependencies(function, "python3.12", "x86_64"),
+    ):
+        pass
+
+
+def test_links_are_kept_and_the_same_files_make_the_same_zip(tmp_path: Path, index: Path) -> None:
+    _wheel(index, "wanted")
+    digests = set()
+    for name in ("one", "two"):
+        function = _function(tmp_path / name, app__py="import wanted\n", requirements__txt="wanted\n")
+        (function / "link.py").symlink_to("app.py")
+        with with_dependencies(function, "python3.12", "x86_64") as built:
+            assert (built / "link.py").readlink() == Path("app.py")
+            digests.add(bundle_directory(built).code_sha256)
+    assert len(digests) == 1
+
+
+def test_the_dependencies_of_a_project_are_taken_where_there_are_no_requirements(tmp_path: Path, index: Path) -> None:
+    _wheel(index, "wanted")
+    function = _function(tmp_path / "f", app__py="", pyproject__toml='[project]\ndependencies = ["wanted>=1"]\n')
+    with with_dependencies(function, "python3.12", "x86_64") as built:
+        assert (built / "wanted.py").exists()
+    (function / "requirements.txt").write_text("# none\n")
+    with with_dependencies(function, "python3.12", "x86_64") as built:
+        assert built == function
+
+
+@pytest.mark.parametrize("dependency", ['"--index-url=http://elsewhere"', '"./local"', "7"])
+def test_a_dependency_that_pip_would_take_for_something_else_is_refused(dependency: str, tmp_path: Path) -> None:
+    function = _function(tmp_path / "f", pyproject__toml=f"[project]\ndependencies = [{dependency}]\n")
+    with pytest.raises(CliError, match="is no dependency"), with_dependencies(function, "python3.12", "x86_64"):
+        pass
+
+
+@pytest.mark.parametrize("text", ["[project", "", "project = 1", '[project]\nname = "f"\n', "[tool.x]\n"])
+def test_a_project_that_asks_for_nothing_is_deployed_as_it_is(text: str, tmp_path: Path) -> None:
+    function = _function(tmp_path / "f", pyproject__toml=text)
+    with with_dependencies(function, "python3.12", "x86_64") as built:
+        assert built == function
 
 
 def test_the_functions_own_file_wins(tmp_path: Path, index: Path) -> None:
