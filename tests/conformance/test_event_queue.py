@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -11,10 +12,14 @@ from lambdad.store.event_queue_memory import MemoryEvents
 from lambdad.testing.conformance.event_queue import CHECKS, Check
 from lambdad.testing.event_doubles import sqlite_events
 
-TABLES: dict[str, Callable[[], EventTable]] = {"sqlite": sqlite_events, "memory": MemoryEvents}
+TABLES: dict[str, Callable[[], AbstractContextManager[EventTable]]] = {
+    "sqlite": sqlite_events,
+    "memory": lambda: nullcontext(MemoryEvents()),
+}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 @pytest.mark.parametrize("kind", TABLES)
 def test_the_table_keeps_the_contract(kind: str, check: Check) -> None:
-    check(TABLES[kind]())
+    with TABLES[kind]() as table:
+        check(table)

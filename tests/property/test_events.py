@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,11 +47,15 @@ class TwoTables(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tables = (sqlite_events(), MemoryEvents())
+        self.held = ExitStack()
+        self.tables = (self.held.enter_context(sqlite_events()), MemoryEvents())
         self.now = 0.0
         self.put_count = self.acked = self.purged = self.trimmed = 0
         self.keys: list[LeaseKey] = []
         self.ended: set[LeaseKey] = set()
+
+    def teardown(self) -> None:
+        self.held.close()
 
     def both(self, work: Callable[[object], object]) -> object:
         first, second = (work(table) for table in self.tables)

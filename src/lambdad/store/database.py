@@ -79,10 +79,14 @@ class Database:
     def _open(self) -> None:
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA busy_timeout=5000")
-            migrate(connection, self._migrations)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA busy_timeout=5000")
+                migrate(connection, self._migrations)
+            except BaseException:
+                connection.close()
+                raise
         except sqlite3.Error as error:
             raise StoreError(f"cannot open the database {self._path}: {error}") from error
         self._connection = connection

@@ -14,7 +14,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +158,11 @@ async def open_plane(
 ) -> AsyncIterator[Plane]:
     """A control plane on `root`, which may hold what an earlier one left. Background work is finished at the end."""
     store, catalogue, preparer = SqliteStore(root / "control.db"), Catalogue(), SteeredPreparer()
-    await store.open()
-    await catalogue.open(store)
-    with ThreadPoolExecutor(2) as executor:
+    async with AsyncExitStack() as held:
+        await store.open()
+        held.push_async_callback(store.close)
+        await catalogue.open(store)
+        executor = held.enter_context(ThreadPoolExecutor(2))
         async with asyncio.TaskGroup() as tasks:
             control = ControlPlane(
                 store=store,
@@ -180,7 +182,6 @@ async def open_plane(
             )
             yield Plane(control, store, catalogue, preparer, root)
             preparer.release()
-    await store.close()
 
 
 def _spawner(tasks: asyncio.TaskGroup) -> Callable[[Coroutine[Any, Any, None]], None]:

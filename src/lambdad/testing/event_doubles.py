@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -55,11 +56,12 @@ class DirectQueue:
         return future
 
 
-def sqlite_events() -> SqliteEvents:
+@contextmanager
+def sqlite_events() -> Iterator[SqliteEvents]:
     """A table in memory, outside of any transaction."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection, files("lambdad.store") / "event_migrations")
-    return SqliteEvents(connection)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, files("lambdad.store") / "event_migrations")
+        yield SqliteEvents(connection)
 
 
 class FakeFunctions:
