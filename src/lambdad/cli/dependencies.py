@@ -1,7 +1,7 @@
 """What a function's files ask for, built for the target, not for this machine.
 
-That is `requirements.txt`, or else the dependencies of `pyproject.toml`, and `package.json`. The result is a copy of the
-directory with the packages in it. Nothing of a package is run: wheels are unpacked, npm's scripts are off.
+That is `requirements.txt`, or else the dependencies of `pyproject.toml`, and `package.json`. The result is a copy of
+the directory with the packages in it. Nothing of a package is run: wheels are unpacked, npm's scripts are off.
 """
 
 from __future__ import annotations
