@@ -106,7 +106,8 @@ def deploy(
     run_once_or_watch(directory, watch, functools.partial(_deploy_function, wanted, chosen, publish, as_json))
 
 
-def _deploy_function(wanted: Wanted, endpoint: Endpoint, publish: bool, as_json: bool) -> None:
+def _deploy_function(wanted: Wanted, endpoint: Endpoint, publish: bool, as_json: bool) -> tuple[Path, ...]:
+    """Deploy and print what was made. Returns the places of its code."""
     directory = wanted.directory
     guess = None if directory is None or (wanted.runtime and wanted.handler) else guess_function(directory)
     configuration = _deploy(wanted, guess, endpoint, is_published=publish)
@@ -114,6 +115,7 @@ def _deploy_function(wanted: Wanted, endpoint: Endpoint, publish: bool, as_json:
         print_json(configuration)
     else:
         print_table(("", ""), _summary(configuration))
+    return () if directory is None else (directory,)
 
 
 def parse_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:

@@ -40,8 +40,14 @@ class Order:
     skips: bool
 
 
-def deploy_template(order: Order, endpoint: Endpoint, as_json: bool) -> None:
-    """Deploy and print what was made. Raises CliError."""
+def deploy_template(order: Order, endpoint: Endpoint, as_json: bool) -> list[Path]:
+    """Deploy and print what was made. Returns the places of its code. Raises CliError."""
+    sources: list[Path] = []
+
+    def package(source: Source) -> Package:
+        sources.append(source.path)
+        return _package(source)
+
     if endpoint.is_aws:
         raise CliError("for AWS itself use `sam deploy`: this command knows no CloudFormation stacks")
     client = make_client(endpoint, "lambda")
@@ -50,7 +56,7 @@ def deploy_template(order: Order, endpoint: Endpoint, as_json: bool) -> None:
             template = read_template(order.template)
             parameters = parameter_values(template, order.parameters)
             region = client.meta.region_name
-            document, packages = translate(template, parameters, region, _package)
+            document, packages = translate(template, parameters, region, package)
             target = Target(
                 client=client,
                 stack=order.stack or _stack_name(order.template),
@@ -64,10 +70,11 @@ def deploy_template(order: Order, endpoint: Endpoint, as_json: bool) -> None:
         raise CliError(str(error)) from None
     if as_json:
         print_json({"Resources": {item.name: _described(item) for item in made}, "Outputs": outputs})
-        return
+        return sources
     print_table(("Resource", "Type", "", "Name"), [(item.name, item.kind, item.change, item.ref) for item in made])
     if outputs:
         print_table(("Output", "Value"), list(outputs.items()))
+    return sources
 
 
 def _deploy(

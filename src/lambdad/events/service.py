@@ -150,9 +150,11 @@ class EventService:
 
     # -- for people
 
-    async def usage(self) -> dict[Lane, Usage]:
+    async def usage(self, scope_prefix: str = "") -> dict[Lane, Usage]:
+        """Of each lane, as far as its scopes begin so."""
+
         def work(table: EventTable) -> dict[Lane, Usage]:
-            return {lane: table.usage(lane) for lane in LANES}
+            return {lane: table.usage(lane, scope_prefix) for lane in LANES}
 
         return await self._queue.submit(work)
 

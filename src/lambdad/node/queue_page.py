@@ -1,6 +1,6 @@
 """The queue of asynchronous invocation, for people: what `lambdad queue` shows and changes.
 
-GET  /_lambdad/queue                                    counts by lane and state
+GET  /_lambdad/queue                                    the caller's own, counted by lane and state
 GET  /_lambdad/queue/messages?state=waiting|dead&function=NAME[:QUALIFIER]&lane=event|delivery&id=ID&limit=N
 GET  /_lambdad/queue/messages/ID                        one message, its payload and its last attempt included
 POST /_lambdad/queue/redrive?function=NAME&lane=...&id=ID         the dead wait again
@@ -70,7 +70,7 @@ class QueuePage:
         rest = request.path.removeprefix(PATH)
         match request.method, rest:
             case "GET", "" | "/":
-                usage = await self._events.usage()
+                usage = await self._events.usage(_scope_prefix(namespace))
                 return {lane: dataclasses.asdict(counted) for lane, counted in usage.items()}
             case "GET", "/messages":
                 return await self._list(namespace, query)

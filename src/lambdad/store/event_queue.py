@@ -180,7 +180,9 @@ class EventTable(Protocol):
         """One message, payload included, waiting or dead."""
         ...
 
-    def usage(self, lane: Lane) -> Usage: ...
+    def usage(self, lane: Lane, scope_prefix: str = "") -> Usage:
+        """Of a whole lane, or of the scopes that begin so."""
+        ...
 
 
 class EventQueue(Protocol):

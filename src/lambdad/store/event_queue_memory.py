@@ -144,10 +144,11 @@ class MemoryEvents:
             return _waiting(row)
         return None if grave is None else _buried(grave)
 
-    def usage(self, lane: Lane) -> Usage:
-        rows = list(self._of_lane(lane))
+    def usage(self, lane: Lane, scope_prefix: str = "") -> Usage:
+        selection = Selection(lane=lane, scope_prefix=scope_prefix)
+        rows = [row for row in self._rows.values() if _selects(selection, row.message)]
         leased = sum(row.leased for row in rows)
-        dead = [grave for grave in self._dead.values() if grave.message.lane == lane]
+        dead = [grave for grave in self._dead.values() if _selects(selection, grave.message)]
         return Usage(
             len(rows) - leased,
             leased,

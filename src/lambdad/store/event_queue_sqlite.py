@@ -87,9 +87,12 @@ FIND = """
     FROM dead WHERE lane = ?1 AND id = ?2
 """
 USAGE = """
-    SELECT COALESCE(SUM(1 - leased), 0), COALESCE(SUM(leased), 0), COALESCE(SUM(size), 0) FROM messages WHERE lane = ?
+    SELECT COALESCE(SUM(1 - leased), 0), COALESCE(SUM(leased), 0), COALESCE(SUM(size), 0) FROM messages
+    WHERE lane = ?1 AND substr(scope, 1, length(?2)) = ?2
 """
-USAGE_DEAD = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM dead WHERE lane = ?"
+USAGE_DEAD = """
+    SELECT COUNT(*), COALESCE(SUM(size), 0) FROM dead WHERE lane = ?1 AND substr(scope, 1, length(?2)) = ?2
+"""
 
 
 class SqliteEvents:
@@ -167,9 +170,9 @@ class SqliteEvents:
         row = self._connection.execute(FIND, (lane, id)).fetchone()
         return None if row is None else _entry(row)
 
-    def usage(self, lane: Lane) -> Usage:
-        waiting, leased, size = self._connection.execute(USAGE, (lane,)).fetchone()
-        dead, dead_size = self._connection.execute(USAGE_DEAD, (lane,)).fetchone()
+    def usage(self, lane: Lane, scope_prefix: str = "") -> Usage:
+        waiting, leased, size = self._connection.execute(USAGE, (lane, scope_prefix)).fetchone()
+        dead, dead_size = self._connection.execute(USAGE_DEAD, (lane, scope_prefix)).fetchone()
         return Usage(waiting, leased, size, dead, dead_size)
 
     def _changes(self, sql: str, parameters: Sequence[object]) -> bool:
