@@ -160,6 +160,8 @@ class Session:
         """Kill the process. Idempotent."""
         server, self._server = self._server, None
         running, self._running = self._running, None
+        if running is not None and not running.exited.done():
+            running.freeze()  # it must not connect while the server goes: asyncio leaks what it accepts then
         if server is not None:
             await _close(server)
         if running is not None:
@@ -290,7 +292,6 @@ def expect(reply: Reply, kind: str) -> None:
 
 async def _close(server: HttpServer) -> None:
     """Stop listening, and return when every connection is gone, those just accepted too."""
-    server.stop_listening()
     for _ in range(_ACCEPT_TURNS):
         await asyncio.sleep(0)
     server.abort()
