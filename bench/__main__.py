@@ -27,6 +27,7 @@ from bench.images.corpus import missing_for_images
 from bench.images.imports import measure_image_imports
 from bench.images.sharing import measure_image_sharing
 from bench.images.starts import measure_image_starts
+from bench.layers import measure_layers, missing_for_layers
 from bench.runtimes import measure_runtimes
 from bench.setup import FULL, QUICK, Effort, Setup
 from bench.snapstart import measure_snapstart
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "fairness": measure_fairness,
     "event-crashes": measure_event_crashes,
     "runtimes": measure_runtimes,
+    "layers": measure_layers,
     "control-plane": measure_control_plane,
     "caches": measure_cache_nodes,
     "image-starts": measure_image_starts,
@@ -84,6 +86,9 @@ def _measure(names: list[str], effort: Effort, folder: Path) -> list[Measurement
     measured: list[Measurement] = []
     for name in names:
         if name in IMAGES and (missing := missing_for_images()):
+            print(f"skipped: {report.TITLES[name]}: {missing}", flush=True)
+            continue
+        if name == "layers" and (missing := missing_for_layers()):
             print(f"skipped: {report.TITLES[name]}: {missing}", flush=True)
             continue
         print(f"measuring: {report.TITLES[name]} ...", flush=True)

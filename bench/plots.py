@@ -12,6 +12,7 @@ from bench.cold import PHASES, WAYS
 from bench.control_plane import OPERATIONS
 from bench.figures import percentile
 from bench.images.plots import draw_sharing, draw_starts
+from bench.layers import NAMES as LAYERS
 
 _PERCENTILES = [*range(1, 100), 99.5, 99.9]
 _COLOURS = ("#8d99ae", "#2a6f97", "#61a5c2", "#e09f3e", "#9e2a2b")
@@ -36,6 +37,8 @@ def draw(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
             case "runtimes":
                 figure = _draw_latency(document["samples"], "Warm invoke by runtime, one client")
                 written += _save(figure, folder / "runtimes")
+            case "layers":
+                written += _save(_draw_layers(document["samples"]), folder / "layers")
             case "control-plane":
                 written += _save(_draw_control_plane(document["samples"]), folder / "control-plane")
             case "image-sharing":
@@ -61,6 +64,26 @@ def _draw_phases(samples: Mapping[str, Sequence[float]]) -> Figure:
     axes.set_title("Cold start of a small Python function, in phases", loc="left")
     axes.margins(x=0.12)
     axes.legend(ncols=len(PHASES), frameon=False, loc="upper right")
+    _plain(axes)
+    return figure
+
+
+def _draw_layers(samples: Mapping[str, Sequence[float]]) -> Figure:
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    axes: Any = figure.subplots()
+    names = [*LAYERS][: len(samples["after"])]
+    for kind, colour in (("before", _COLOURS[0]), ("after", _COLOURS[1]), ("zip", _COLOURS[3])):
+        label = {"before": "before pruning", "after": "unzipped", "zip": "zipped"}[kind]
+        axes.barh(
+            names, samples[kind], color=colour, label=label, height={"before": 0.8, "after": 0.7, "zip": 0.4}[kind]
+        )
+    for name, size, seconds in zip(names, samples["before"], samples["seconds"], strict=True):
+        axes.text(size, name, f"  {seconds:.0f} s", va="center")
+    axes.invert_yaxis()
+    axes.set_xlabel("MiB (the number is what building and testing took)")
+    axes.set_title("Layers from Debian packages", loc="left")
+    axes.margins(x=0.1)
+    axes.legend(frameon=False)
     _plain(axes)
     return figure
 

@@ -22,6 +22,7 @@ TITLES = {
     "fairness": "One function beside the flood of another",
     "event-crashes": "Asynchronous events while processes are killed",
     "runtimes": "Warm latency by runtime",
+    "layers": "Layers from Debian packages",
     "control-plane": "The control plane with 10,000 functions of ten versions each",
     "caches": "Cold starts when cache nodes fail",
     "image-starts": "First start of a function on a gigabyte of scientific Python",

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.kernel.pack_oracle import why_no_sandbox
 
 from lambdad.pack.errors import PackError
 from lambdad.pack.process import run_tool
+from lambdad.testing.loader_oracle import why_no_sandbox
 
 _HOST_REASONS = (
     "Temporary failure", "Could not resolve", "Unable to connect", "Failed to fetch", "Connection failed", "timed out",

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.kernel.pack_oracle import supported_hwcaps, trace_many, why_no_sandbox
 
 from lambdad.pack.process import find_tool
 from lambdad.pack.resolver import Resolver
 from lambdad.pack.target import X86_64
 from lambdad.pack.tree import Place, Root
+from lambdad.testing.loader_oracle import supported_hwcaps, trace_many, why_no_sandbox
 
 pytestmark = pytest.mark.kernel
 LIBRARY_PATH = "/lib64:/usr/lib64:/opt/lib"

@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.kernel.pack_oracle import why_no_sandbox
 
 from lambdad.pack.errors import PackError
 from lambdad.pack.smoke import ChrootRunner, SmokeResult
 from lambdad.pack.target import ENVIRONMENT
+from lambdad.testing.loader_oracle import why_no_sandbox
 from lambdad.testing.waiting import wait_until
 
 pytestmark = pytest.mark.kernel
