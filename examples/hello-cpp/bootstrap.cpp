@@ -1,5 +1,7 @@
-// A whole Lambda runtime in the C++ standard library and sockets: ask for an event, answer it, again.
-// Build: g++ -std=c++17 -O2 -static -o bootstrap bootstrap.cpp
+// A Lambda runtime in the C++ standard library and sockets: load the function, then ask for an event, answer it, again.
+// Build: g++ -std=c++17 -O2 -static -o bootstrap bootstrap.cpp function.cpp
+
+#include "runtime.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,21 +15,14 @@
 
 namespace {
 
-const std::string prefix = "/2018-06-01/runtime/invocation";
+const std::string prefix = "/2018-06-01/runtime";
 
 struct Answer {
     int status = 0;
     std::string id;
+    std::string deadline;
     std::string body;
 };
-
-std::string handler(const std::string& event) {
-    const auto key = event.find("\"name\"");
-    const auto begin = key == std::string::npos ? key : event.find('"', event.find(':', key));
-    if (begin == std::string::npos) throw std::invalid_argument("no name in the event");
-    const auto end = event.find('"', begin + 1);
-    return "{\"message\": \"Hello, " + event.substr(begin + 1, end - begin - 1) + ", from C++!\"}";
-}
 
 std::string header(const std::string& head, std::string name) {
     std::string lower = head;
@@ -38,7 +33,19 @@ std::string header(const std::string& head, std::string name) {
     return head.substr(begin, head.find("\r\n", begin) - begin);
 }
 
-// One request on a connection of its own.
+// Each chunk has its size in hexadecimal digits before it and an empty line after; one of size 0 is the end.
+std::string join_chunks(const std::string& text) {
+    std::string joined;
+    for (size_t at = 0;;) {
+        const size_t size = std::stoul(text.substr(at, 16), nullptr, 16);
+        if (size == 0) return joined;
+        at = text.find("\r\n", at) + 2;
+        joined.append(text, at, size);
+        at += size + 2;
+    }
+}
+
+// One request on a connection of its own: the end of the connection is the end of the answer.
 Answer call(const std::string& method, const std::string& path, const std::string& body) {
     const std::string api = std::getenv("AWS_LAMBDA_RUNTIME_API");
     const auto colon = api.find(':');
@@ -57,33 +64,44 @@ Answer call(const std::string& method, const std::string& path, const std::strin
     }
     std::string text;
     char block[65536];
-    size_t split = std::string::npos, wanted = 0;
-    while (split == std::string::npos || text.size() < wanted) {
-        const auto count = read(fd, block, sizeof block);
-        if (count <= 0) break;
-        text.append(block, static_cast<size_t>(count));
-        if (split == std::string::npos && (split = text.find("\r\n\r\n")) != std::string::npos) {
-            const auto length = header(text.substr(0, split + 2), "content-length");
-            wanted = split + 4 + (length.empty() ? 0 : std::stoul(length));
-        }
-    }
+    for (ssize_t count; (count = read(fd, block, sizeof block)) > 0;) text.append(block, static_cast<size_t>(count));
     close(fd);
+    const auto split = text.find("\r\n\r\n");
     if (split == std::string::npos) std::exit(1);
     const std::string head = text.substr(0, split + 2);
-    return {std::stoi(head.substr(9, 3)), header(head, "lambda-runtime-aws-request-id"), text.substr(split + 4)};
+    std::string content = text.substr(split + 4);
+    if (!header(head, "transfer-encoding").empty()) content = join_chunks(content);
+    return {std::stoi(head.substr(9, 3)), header(head, "lambda-runtime-aws-request-id"),
+            header(head, "lambda-runtime-deadline-ms"), content};
+}
+
+std::string describe(const std::exception& error) {
+    std::string text;
+    for (const char* at = error.what(); *at; ++at) {
+        if (*at == '"' || *at == '\\') text += '\\';
+        text += *at;
+    }
+    return "{\"errorType\": \"std::exception\", \"errorMessage\": \"" + text + "\"}";
 }
 
 }  // namespace
 
 int main() {
+    Handler handler;
+    try {
+        handler = load();
+    } catch (const std::exception& error) {
+        call("POST", prefix + "/init/error", describe(error));
+        return 1;
+    }
     while (true) {
-        const Answer next = call("GET", prefix + "/next", "");
+        const Answer next = call("GET", prefix + "/invocation/next", "");
         if (next.status != 200) return 1;
+        const std::string invocation = prefix + "/invocation/" + next.id;
         try {
-            call("POST", prefix + "/" + next.id + "/response", handler(next.body));
+            call("POST", invocation + "/response", handler(next.body, next.deadline));
         } catch (const std::exception& error) {
-            call("POST", prefix + "/" + next.id + "/error",
-                 "{\"errorType\": \"std::exception\", \"errorMessage\": \"" + std::string(error.what()) + "\"}");
+            call("POST", invocation + "/error", describe(error));
         }
     }
 }

@@ -52,7 +52,7 @@ def test_hello_bash() -> None:
     for program in ("bash", "curl"):
         if shutil.which(program) is None:
             pytest.skip(f"there is no {program} on this machine")
-    outcome = _run([str(EXAMPLES / "hello-bash" / "bootstrap")], {})
+    outcome = _run([str(EXAMPLES / "hello-bash" / "bootstrap")], {"LAMBDA_TASK_ROOT": str(EXAMPLES / "hello-bash")})
     answers = [json.loads(post.body) for post in outcome.posts]
     assert [answer["event"] for answer in answers] == [{"name": "Ada é"}, {}]
     assert all(answer["message"].startswith("Hello from bash ") for answer in answers)
