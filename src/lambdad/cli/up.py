@@ -34,6 +34,9 @@ def up(
         typer.Option(metavar="DIR", help="Root of functions from zips, of `lambdad base build`. Default: the host's."),
     ] = None,
     roles: Annotated[str | None, typer.Option(help="Roles functions may have: any, or kept: made here by IAM.")] = None,
+    runtimes: Annotated[
+        str | None, typer.Option(help="For a runtime that is not here: nearest version, or exact, which refuses.")
+    ] = None,
     egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
     egress_allow: Annotated[
         list[str] | None,
@@ -73,6 +76,7 @@ def up(
         "chunk_endpoint": chunk_endpoint,
         "cache_nodes": cache_nodes or None,
         "zygotes": zygotes,
+        "runtimes": runtimes,
         "json_logs": json_logs,
         "log_level": log_level,
     }

@@ -49,6 +49,8 @@ class Config:
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
     snapstart: whether versions with SnapStart start as forks of a process that is initialised already.
     roles: which roles functions may have: `any`, or `kept`: those that were made at this node and that trust Lambda.
+    runtimes: `nearest` runs a function whose runtime the host lacks on the nearest version of its language (INIT_START
+    names it); `exact` refuses it and says what to install.
     auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
     egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
     egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
@@ -92,6 +94,7 @@ class Config:
     roles: str = "any"
     auth: str = "auto"
     egress: str = "none"
+    runtimes: str = "nearest"
     egress_allow: tuple[str, ...] = ()
     function_endpoints: tuple[str, ...] = ()
     retry_delays: tuple[float, ...] = (60.0, 120.0)
@@ -146,6 +149,8 @@ class Config:
 
     def _check_endpoints(self) -> None:
         if len(self.function_endpoints) > ENTRIES_MAX:
+        if self.runtimes not in ("exact", "nearest"):
+            raise ConfigError(f"runtimes must be exact or nearest, not {self.runtimes!r}")
             raise ConfigError(f"function_endpoints must have at most {ENTRIES_MAX} entries")
         for text in self.function_endpoints:
             try:

@@ -237,7 +237,14 @@ class NodeProvisioner:
     def _open_log(self, kind: type[EnvironmentLog], spec: EnvironmentSpec) -> EnvironmentLog:
         stream = stream_name(_now_ms(), spec.version, uuid.uuid4().hex)
         writer = self._logs.open(spec.namespace, spec.log_group or f"/aws/lambda/{spec.function_name}", stream)
-        return kind(spec, stream, writer, _runtime_version(spec.runtime), _now_ms)
+        return kind(spec, stream, writer, self._runtime_version(spec.runtime), _now_ms)
+
+    def _runtime_version(self, identifier: str | None) -> str | None:
+        """How INIT_START names a managed runtime: `python:3.11`, and `nodejs:20 in place of nodejs:22`."""
+        if identifier is None or self._catalogue.check(identifier) is not None:
+            return None
+        asked, given = _shown_version(identifier), _shown_version(self._catalogue.get(identifier).identifier)
+        return given if asked == given else f"{given} in place of {asked}"
 
     def flush_logs(self) -> None:
         self._logs.flush()
@@ -271,10 +278,8 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _runtime_version(identifier: str | None) -> str | None:
-    """How INIT_START names a managed runtime: `python:3.11`, `nodejs:20`."""
-    if identifier is None:
-        return None
+def _shown_version(identifier: str) -> str | None:
+    """`python:3.11`, `nodejs:20`; None for `provided`."""
     for family in ("python", "nodejs"):
         if identifier.startswith(family):
             return f"{family}:{identifier.removeprefix(family).removesuffix('.x')}"

@@ -47,7 +47,7 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     _raise_file_limit()
     paths = Paths(config.data_dir)
     paths.make_worker()
-    catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes")
+    catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes", choice=config.runtimes)
     root = ZipRoot(Path(config.base) if config.base else None)
     endpoints = await asyncio.to_thread(
         plan_endpoints,

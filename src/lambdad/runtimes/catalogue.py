@@ -26,6 +26,7 @@ from lambdad.runtimes.runtime import (
     RuntimeMissing,
 )
 from lambdad.runtimes.search import SearchPlaces, is_script, node_candidates, places_of_host, python_candidates
+from lambdad.runtimes.stand_in import EXACT, NEAREST, find_stand_in
 from lambdad.runtimes.tree_cache import TreeError, sweep
 
 PYTHON_MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
@@ -36,10 +37,11 @@ _NODE = re.compile(r"nodejs(\d+)\.x")
 
 
 class Catalogue:
-    """The runtimes of this host, by AWS's identifiers."""
+    """The runtimes of this host, by AWS's identifiers. choice: `exact` or `nearest` (`runtimes.stand_in`)."""
 
-    def __init__(self, runtimes: Iterable[Runtime]) -> None:
+    def __init__(self, runtimes: Iterable[Runtime], choice: str = EXACT) -> None:
         self._runtimes: Mapping[str, Runtime] = {runtime.identifier: runtime for runtime in runtimes}
+        self._choice = choice
         self._making = {identifier: asyncio.Lock() for identifier in self._runtimes}
 
     def identifiers(self) -> tuple[str, ...]:
@@ -51,17 +53,22 @@ class Catalogue:
         return tuple(runtime for runtime in self._runtimes.values() if isinstance(runtime, PythonRuntime))
 
     def get(self, identifier: str) -> Runtime:
-        """Raises `RuntimeMissing`."""
-        runtime = self._runtimes.get(identifier)
+        """What runs functions of a runtime, under its own identifier. Raises `RuntimeMissing`."""
+        runtime = self._runtimes.get(self._name(identifier))
         if runtime is None:
             raise RuntimeMissing(explain_missing(identifier, self.identifiers()))
         return runtime
 
     def check(self, identifier: str) -> str | None:
         """None, or why there is no such runtime and how to get it."""
-        if identifier in self._runtimes:
+        if self._name(identifier) in self._runtimes:
             return None
         return explain_missing(identifier, self.identifiers())
+
+    def _name(self, identifier: str) -> str:
+        if identifier in self._runtimes or self._choice != NEAREST:
+            return identifier
+        return find_stand_in(identifier, self._runtimes) or identifier
 
     async def ensure(self, identifier: str) -> str | None:
         """Make what sits at /var/runtime: seconds the first time on a host, nothing after. Returns why it failed.
@@ -70,14 +77,14 @@ class Catalogue:
         """
         try:
             runtime = self.get(identifier)
-            async with self._making[identifier]:
+            async with self._making[runtime.identifier]:
                 await asyncio.to_thread(make_tree, runtime)
         except (RuntimeMissing, TreeError) as error:
             return str(error)
         return None
 
 
-def discover(cache_dir: Path, places: SearchPlaces | None = None) -> Catalogue:
+def discover(cache_dir: Path, places: SearchPlaces | None = None, choice: str = EXACT) -> Catalogue:
     """Look at this host; every interpreter found is run once, and remembered in `cache_dir`.
 
     Blocks, the first time for up to some seconds. Raises `TreeError` if lambdad is installed incompletely.
@@ -97,7 +104,7 @@ def discover(cache_dir: Path, places: SearchPlaces | None = None) -> Catalogue:
     used = [Path(runtime.runtime_dir).name for runtime in runtimes if not isinstance(runtime, ProvidedRuntime)]
     sweep(cache_dir / "runtimes", used, time.time())
     runtimes.extend(ProvidedRuntime(identifier) for identifier in PROVIDED_IDENTIFIERS)
-    return Catalogue(runtimes)
+    return Catalogue(runtimes, choice)
 
 
 def make_tree(runtime: Runtime) -> None:

@@ -145,8 +145,8 @@ def _reserved(
         variables["AWS_LAMBDA_LOG_GROUP_NAME"] = spec.log_group or f"/aws/lambda/{spec.function_name}"
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
     match runtime:
-        case PythonRuntime(identifier=identifier) | NodeRuntime(identifier=identifier):
-            variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{identifier}"
+        case PythonRuntime() | NodeRuntime():
+            variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{spec.runtime}"
         case ProvidedRuntime() | None:
             pass
     return variables

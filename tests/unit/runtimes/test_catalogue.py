@@ -48,6 +48,20 @@ def _discover(tmp_path: Path, *folders: str) -> Catalogue:
     return discover(tmp_path / "cache", places)
 
 
+def test_the_nearest_version_stands_in_if_that_is_wanted(tmp_path: Path) -> None:
+    _python(tmp_path / "bin", "3.12.9")
+    places = SearchPlaces(path=(str(tmp_path / "bin"),), homes=())
+    nearest = discover(tmp_path / "cache", places, "nearest")
+    assert nearest.get("python3.13").identifier == "python3.12"
+    assert nearest.check("python3.9") is None
+    assert nearest.identifiers()[0] == "python3.12"
+    assert "needs Node.js 22" in str(nearest.check("nodejs22.x"))
+    exact = discover(tmp_path / "cache", places, "exact")
+    assert "needs CPython 3.13" in str(exact.check("python3.13"))
+    with pytest.raises(RuntimeMissing):
+        exact.get("python3.13")
+
+
 def test_the_newest_patch_of_each_minor_wins(tmp_path: Path) -> None:
     _python(tmp_path / "a" / "bin", "3.12.9")
     _python(tmp_path / "b" / "bin", "3.12.10")

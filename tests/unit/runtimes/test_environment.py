@@ -58,8 +58,12 @@ def test_python_gets_what_it_gets_on_aws_and_nothing_else() -> None:
     }
 
 
+def test_a_runtime_that_stands_in_is_called_what_the_function_asks_for() -> None:
+    assert _build(NODE, replace(SPEC, runtime="nodejs22.x"))["AWS_EXECUTION_ENV"] == "AWS_Lambda_nodejs22.x"
+
+
 def test_node_gets_its_module_path() -> None:
-    built = _build(NODE, SPEC)
+    built = _build(NODE, replace(SPEC, runtime="nodejs20.x"))
     assert built["AWS_EXECUTION_ENV"] == "AWS_Lambda_nodejs20.x"
     assert built["NODE_PATH"] == (
         "/opt/nodejs/node20/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task"
