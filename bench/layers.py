@@ -1,4 +1,4 @@
-"""The layers of `examples/layers`, built: time, size before and after pruning, the same bytes twice, ld.so as the judge.
+"""The layers of `examples/layers`, built: seconds, sizes before and after pruning, twice the same bytes, ld.so judges.
 
 Each is built from nothing with downloads that are there already, tested in the sandbox stage by stage, and built again
 from its lock in an empty cache. Before: the same packages with nothing pruned.

@@ -72,11 +72,12 @@ def _draw_layers(samples: Mapping[str, Sequence[float]]) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes: Any = figure.subplots()
     names = [*LAYERS][: len(samples["after"])]
-    for kind, colour in (("before", _COLOURS[0]), ("after", _COLOURS[1]), ("zip", _COLOURS[3])):
-        label = {"before": "before pruning", "after": "unzipped", "zip": "zipped"}[kind]
-        axes.barh(
-            names, samples[kind], color=colour, label=label, height={"before": 0.8, "after": 0.7, "zip": 0.4}[kind]
-        )
+    for kind, label, height, colour in (
+        ("before", "before pruning", 0.8, _COLOURS[0]),
+        ("after", "unzipped", 0.7, _COLOURS[1]),
+        ("zip", "zipped", 0.4, _COLOURS[3]),
+    ):
+        axes.barh(names, samples[kind], color=colour, label=label, height=height)
     for name, size, seconds in zip(names, samples["before"], samples["seconds"], strict=True):
         axes.text(size, name, f"  {seconds:.0f} s", va="center")
     axes.invert_yaxis()

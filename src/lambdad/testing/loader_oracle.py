@@ -46,7 +46,7 @@ def parse_trace(output: str) -> Verdict:
 def trace_many(base: Path, layer: Path, programs: list[str], library_path: str) -> dict[str, Verdict]:
     """What ld.so would load for each program, a few in one sandbox."""
     environment = {"LD_LIBRARY_PATH": library_path, "PATH": "/usr/bin:/bin"}
-    verdicts = {}
+    verdicts: dict[str, Verdict] = {}
     for start in range(0, len(programs), BATCH):
         batch = programs[start : start + BATCH]
         lines = "; ".join(f"echo '=== {name}'; {_command(name)} 2>&1" for name in batch)
@@ -87,9 +87,11 @@ def compare_with_loader(base: Base, layer: Path) -> Comparison:
         ours |= {one.name: None for one in linkage.missing if not one.name.startswith("/")}
         verdict = verdicts[path]
         names += len(verdict.paths)
-        for name in sorted(ours.keys() | verdict.paths.keys()):
-            if _LOADER not in name and ours.get(name, "") != verdict.paths.get(name, ""):
-                differences.append(f"{path}: {name}: ours {ours.get(name)}, ld.so {verdict.paths.get(name)}")
+        differences += [
+            f"{path}: {name}: ours {ours.get(name)}, ld.so {verdict.paths.get(name)}"
+            for name in sorted(ours.keys() | verdict.paths.keys())
+            if _LOADER not in name and ours.get(name, "") != verdict.paths.get(name, "")
+        ]
         wrong_versions = [one for one in linkage.unversioned if not one.weak]
         if bool(wrong_versions) != any("version" in error for error in verdict.errors):
             differences.append(f"{path}: versions: ours {len(wrong_versions)} missing, ld.so {verdict.errors}")
