@@ -329,7 +329,7 @@ REASONS: dict[str, dict[str, set[str]]] = {
         "it makes what it names": {"PublishLayerVersion"},
     },
     "CodeStorageExceededException": {"a version is made of code that is there already": {"PublishVersion"}},
-    "ResourceNotReadyException": {"functions do not become Inactive": set()},
+    "ResourceNotReadyException": {"what becomes Inactive has an error of its own; networks are not taken back": set()},
     "SnapStartTimeoutException": {
         "caused in tests/api/test_snapstart.py, if at all: it takes ten seconds": set(),
     },
@@ -347,7 +347,7 @@ REASONS: dict[str, dict[str, set[str]]] = {
     "RuntimeVersionDeletedException": {NO_OWN_RUNTIMES: set()},
     "CodeArtifactUserDeletedException": {NO_OWN_RUNTIMES: set()},
     "CodeArtifactUserFailedException": {NO_OWN_RUNTIMES: set()},
-    "CodeArtifactUserPendingException": {NO_OWN_RUNTIMES: set()},
+    "CodeArtifactUserPendingException": {"of an Inactive image: caused in tests/unit/control/test_idleness.py": set()},
     "KMSAccessDeniedException": {NO_KMS: set()},
     "KMSDisabledException": {NO_KMS: set()},
     "KMSInvalidStateException": {NO_KMS: set()},

@@ -95,12 +95,12 @@ class ControlPlane:
         patience_s: float = 10.0,
     ) -> None:
         quotas = quotas or Quotas()
-        self._deployments = Deployments(store, preparer, spawn, new_id, images)
+        self.deployments = Deployments(store, preparer, spawn, new_id, images)
         services = Services(
             store=store,
             catalogue=catalogue,
             packages=Packages(blobs, executor, quotas, s3, images is not None),
-            deployments=self._deployments,
+            deployments=self.deployments,
             locations=locations,
             runtimes=runtimes,
             role_check=role_check,
@@ -131,4 +131,4 @@ class ControlPlane:
 
     async def resume(self) -> None:
         """Once, after a start: drive on what an earlier process left Pending or in progress."""
-        await self._deployments.resume()
+        await self.deployments.resume()

@@ -18,6 +18,7 @@ from lambdad.model.function import (
     ACTIVE,
     FAILED,
     IN_PROGRESS,
+    INACTIVE,
     PENDING,
     SUCCESSFUL,
     Deployment,
@@ -29,6 +30,7 @@ from lambdad.store.metadata import Store, Transaction
 logger = logging.getLogger(__name__)
 
 CREATING = Status(value=PENDING, reason="The function is being created.", code="Creating")
+RESTORING = Status(value=PENDING, reason="The function is being restored.", code="Restoring")
 IMAGE_REASONS = frozenset({"InvalidImage", "ImageAccessDenied", "ImageDeleted", "InternalError"})
 UPDATING = Status(value=IN_PROGRESS, reason="The function is being created.", code="Creating")
 """AWS gives an update the reason of a creation."""
@@ -162,6 +164,8 @@ def settled(version: FunctionVersion, failure: Failure | None) -> FunctionVersio
             last_update=Status(value=SUCCESSFUL),
         )
     failed = Status(value=FAILED, reason=failure.reason, code=failure.code)
+    if version.state == RESTORING:  # it goes back to where it was, as on AWS
+        return replace(version, state=replace(failed, value=INACTIVE))
     if version.state.value == PENDING:
         return replace(version, state=failed)
     return replace(version, last_update=failed)

@@ -15,6 +15,7 @@ from lambdad.model.environment import Code, EnvironmentSpec, Image
 PENDING = "Pending"
 ACTIVE = "Active"
 FAILED = "Failed"
+INACTIVE = "Inactive"
 IN_PROGRESS = "InProgress"
 SUCCESSFUL = "Successful"
 

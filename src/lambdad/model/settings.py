@@ -84,6 +84,13 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastUse:
+    """When a version was called last, as far as it matters; see `control.idleness`."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One statement of a resource policy, in the parts that AddPermission can set.
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import lambdad
 from lambdad.block.read_path import open_objects
-from lambdad.control.app import ControlPlane
+from lambdad.control.app import ControlPlane, new_uuid
 from lambdad.control.code_location import PATH_PREFIX, CodeLocations, load_key
+from lambdad.control.idleness import Idleness
 from lambdad.control.interface import Call, Handler, Quotas
 from lambdad.control.roles import KEPT, any_role, kept_role
 from lambdad.control.sweep import Sweep
@@ -78,6 +79,8 @@ from lambdad.worker.interface import WorkerInfo, WorkerUnavailable
 
 RECONNECT_S = 0.1
 SWEEP_S = 1.0
+IDLE_SWEEP_S = 3600.0
+"""How exactly it is known when a version was called last; more often if it may be idle for less than some hours."""
 PACKAGE_SWEEP_S = 3600.0
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread that reads a large archive may keep the interpreter from the event loop."""
@@ -200,6 +203,16 @@ class _Node:
         self._events = make_events(
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
         )
+        self._idleness = Idleness(
+            store,
+            self._control.deployments,
+            tasks.spawn,
+            new_uuid,
+            after=config.inactive_after,
+            reclaim=worker.forget,
+        )
+        self._catalogue.on_inactive = lambda version: self._idleness.wake(version, self._clock.time())
+        observer.on_called = self._idleness.called
         gate = make_gate(config, paths, self._catalogue, self._clock)
         desk = Desk(
             resolver=self._catalogue,
@@ -283,6 +296,8 @@ class _Node:
         await self._server.listen(listener)
         self._tasks.spawn(_sweep_connections(self._server))
         self._tasks.spawn(self._sweep_packages())
+        if self._config.inactive_after:
+            self._tasks.spawn(self._sweep_idle())
         if self._config.chunk_collect:
             self._tasks.spawn(self._collection.run(self._config.chunk_collect))
         ready()
@@ -309,6 +324,11 @@ class _Node:
             await asyncio.sleep(PACKAGE_SWEEP_S)
             await self._sweep.run(self._clock.time())
 
+    async def _sweep_idle(self) -> None:
+        while True:
+            await asyncio.sleep(min(IDLE_SWEEP_S, self._config.inactive_after / 4))
+            await self._idleness.sweep(self._clock.time())
+
     def _log_group(self, namespace: Namespace, name: str) -> str:
         """Where a function logs; where it would by default if it is gone."""
         try:
@@ -329,7 +349,7 @@ class _Node:
                 self._placement.retire(key)
         for key in [key for key in self._runtimes.snapshots if not self._catalogue.runs(key)]:
             self._runtimes.snapshots.discard(key)
-            self._worker.drop_snapshot(key)
+            self._worker.forget(key)
 
 
 def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -> dict[str, Operation]:

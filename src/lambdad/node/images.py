@@ -45,11 +45,15 @@ class _Generation:
         self.service = BlockService(config)
         self.mounts = ImageMounts(directory, self.service)
         self._kept: OrderedDict[str, MountedImage] = OrderedDict()
+        self._wanted_by: dict[str, set[str]] = {}
+        """Digest of a kept image → keys of the specs that it is kept for."""
 
-    async def mount(self, manifest: bytes, key: bytes, digest: str) -> MountedImage:
+    async def mount(self, manifest: bytes, key: bytes, digest: str, spec_key: str) -> MountedImage:
         image = await self.mounts.mount_image(manifest, key, digest)
         try:
             await self._keep(manifest, key, digest)
+            if digest in self._kept:
+                self._wanted_by.setdefault(digest, set()).add(spec_key)
         except BaseException:
             await asyncio.shield(self.mounts.release(image))
             raise
@@ -66,11 +70,23 @@ class _Generation:
             return
         self._kept[digest] = image
         if len(self._kept) > KEPT_MOUNTED:
-            _, oldest = self._kept.popitem(last=False)
+            forgotten, oldest = self._kept.popitem(last=False)
+            self._wanted_by.pop(forgotten, None)
             await self.mounts.release(oldest)
+
+    async def forget(self, spec_key: str) -> None:
+        """An image that was kept for this spec alone is kept no more."""
+        for digest, wanted_by in list(self._wanted_by.items()):
+            wanted_by.discard(spec_key)
+            if not wanted_by:
+                del self._wanted_by[digest]
+                image = self._kept.pop(digest, None)
+                if image is not None:
+                    await self.mounts.release(image)
 
     async def close(self) -> None:
         self._kept.clear()
+        self._wanted_by.clear()
         await self.mounts.close()
         await self.service.close()
         await asyncio.to_thread(remove_leftovers, self.directory)
@@ -104,7 +120,7 @@ class WorkerImages:
             key = await asyncio.to_thread(self._ring.get, owner)
             roots = [root.id for root in await load_roots(self._origin.objects)]
             manifest = await fetch_manifest(self._origin, roots, digest)
-            return await generation.mount(manifest, key, digest)
+            return await generation.mount(manifest, key, digest, spec.key)
         except (KeyUnavailable, ManifestInvalid, ObjectMissing, ChunkError, BlockError, OSError) as error:
             raise ProvisionError("ServiceException", f"The image of the function cannot be mounted: {error}") from error
 
@@ -112,6 +128,11 @@ class WorkerImages:
         generation = self._generation
         if generation is not None and image.root.is_relative_to(generation.directory):
             await generation.mounts.release(image)
+
+    async def forget(self, spec_key: str) -> None:
+        """Nobody has called the function for long: its image is unmounted, and read again from the store if need be."""
+        if self._generation is not None:
+            await self._generation.forget(spec_key)
 
     def first_start_is_over(self, image: MountedImage) -> None:
         """What was read until now is what the next worker reads ahead."""

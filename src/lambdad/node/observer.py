@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lambdad.model.arn import LATEST, Namespace, parse_function_reference
 from lambdad.model.environment import EnvironmentSpec
@@ -19,8 +19,11 @@ class MetricsObserver:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.on_called: Callable[[EnvironmentSpec], None] = _ignore
+        """Called with the spec of each invocation."""
 
     def invoked(self, spec: EnvironmentSpec, result: InvocationResult, timings: Mapping[str, float]) -> None:
+        self.on_called(spec)
         function = self._metrics.function(spec.function_name, spec.version)
         function.invoked(timings["duration"] / 1000, result.memory_used_mb * MEGABYTE, result.error_type)
         if "sandbox" in timings:
@@ -67,3 +70,7 @@ class EventObserver(MetricsObserver):
 
     def queue_counted(self, lane: Lane, usage: Usage) -> None:
         self._events.set_queue(lane, {"waiting": usage.waiting, "leased": usage.leased, "dead": usage.dead})
+
+
+def _ignore(spec: EnvironmentSpec) -> None:
+    del spec

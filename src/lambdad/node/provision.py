@@ -142,6 +142,10 @@ class NodeProvisioner:
             sandbox_spec = SandboxSpec(start=Restore(snapshot.name), environment=restored, **_limits(spec))
             return NodeProvision(sandbox_spec, _cpus(spec), volume, held.pop_all())
 
+    async def forget(self, key: str) -> None:
+        if self._images is not None:
+            await self._images.forget(key)
+
     def why_not_forked(self, spec: EnvironmentSpec) -> str:
         if spec.image is not None:
             return "functions from images start as they are"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
@@ -23,7 +23,7 @@ from lambdad.model.errors import (
     invalid_parameter,
     not_found,
 )
-from lambdad.model.function import IN_PROGRESS, PENDING, Alias, Function, FunctionVersion, environment_spec
+from lambdad.model.function import IN_PROGRESS, INACTIVE, PENDING, Alias, Function, FunctionVersion, environment_spec
 from lambdad.model.settings import FunctionUrl, ProvisionedConcurrency
 from lambdad.model.target import Target
 from lambdad.store.changes import (
@@ -45,6 +45,8 @@ from lambdad.wire.validate import Failure, matches, show, validation_error
 Record = TypeVar("Record")
 _NO_TAGS: Mapping[str, str] = {}
 
+_NOT_NOW = (INACTIVE, PENDING)
+"""States in which a version is refused although it may have been ready before."""
 _STARTS_AHEAD = '"starts_ahead":true'
 """In the text of a version, which is not read before somebody asks for it."""
 
@@ -60,6 +62,11 @@ class _Runnable:
 
     version: FunctionVersion
     spec: EnvironmentSpec | None
+
+    @property
+    def ready(self) -> EnvironmentSpec | None:
+        """What can run now."""
+        return None if self.version.state.value in _NOT_NOW else self.spec
 
 
 @dataclass(slots=True)
@@ -92,8 +99,8 @@ class _Entry:
             weights = {alias.version: 1 - sum(alias.weights.values()), **alias.weights}
         for version, share in weights.items():
             runnable = self.runnable(version, egress)
-            if runnable is not None and runnable.spec is not None:
-                yield runnable.spec, share
+            if runnable is not None and runnable.ready is not None:
+                yield runnable.ready, share
 
 
 class Catalogue:
@@ -103,6 +110,8 @@ class Catalogue:
     """
 
     def __init__(self, egress: str = "none") -> None:
+        self.on_inactive: Callable[[FunctionVersion], None] = _ignore
+        """Called when somebody has called a version that is Inactive, and is refused."""
         self._egress = egress
         self._entries: dict[tuple[Namespace, str], _Entry] = {}
         self._urls: dict[str, tuple[Namespace, str, str]] = {}
@@ -143,10 +152,10 @@ class Catalogue:
         if runnable is None:
             raise function_not_found(function_arn(namespace, name, qualifier))
         version, spec = runnable.version, runnable.spec
-        if spec is None:
-            if version.state.value == PENDING and version.starts_from_snapshot(version.deployment):
-                raise _snapshot_not_ready()
-            raise not_ready(version.state.value)
+        if spec is None or version.state.value in _NOT_NOW:
+            if version.state.value == INACTIVE:
+                self.on_inactive(version)
+            raise _refusal(version)
         serving = version.serving
         assert serving is not None
         return Target(
@@ -162,18 +171,18 @@ class Catalogue:
         )
 
     def specs(self) -> Iterator[EnvironmentSpec]:
-        """Of everything that can run now: sandboxes of other specs are of no further use."""
+        """Of everything that can run, or could again: what other specs are made of is of no further use."""
         for entry in self._entries.values():
             for runnable in entry.runnables(self._egress):
                 if runnable.spec is not None:
                     yield runnable.spec
 
     def runs(self, key: str) -> bool:
-        """Whether something can still run on the spec with this key, which says itself whose it is."""
+        """Whether something can run now on the spec with this key, which says itself whose it is."""
         account, region, name, number, revision = key.split("/", 4)
         entry = self._entries.get((Namespace(account, region), name))
         runnable = None if entry is None else entry.runnable(number, self._egress)
-        return runnable is not None and runnable.spec is not None and runnable.spec.revision == revision
+        return runnable is not None and runnable.ready is not None and runnable.ready.revision == revision
 
     def reservations(self) -> dict[tuple[Namespace, str], int]:
         """What functions have reserved, by namespace and name."""
@@ -194,8 +203,8 @@ class Catalogue:
         """What is to be initialised before anybody calls, the latest version first."""
         for namespace, name, number in reversed(self._ahead):
             runnable = self._entries[namespace, name].runnable(number, self._egress)
-            if runnable is not None and runnable.spec is not None:
-                yield runnable.spec
+            if runnable is not None and runnable.ready is not None:
+                yield runnable.ready
 
     def function(self, namespace: Namespace, name: str) -> Function | None:
         entry = self._entries.get((namespace, name))
@@ -368,12 +377,20 @@ class Catalogue:
                 waiter.set_result(None)
 
 
-def _snapshot_not_ready() -> ApiError:
-    return ApiError(
-        "SnapStartNotReadyException",
-        409,
-        "Lambda is initializing your function. You can invoke the function when the function state becomes Active.",
-    )
+def _refusal(version: FunctionVersion) -> Exception:
+    """AWS's answer to who calls what cannot run now."""
+    is_coming = version.state.value in _NOT_NOW
+    if is_coming and version.starts_from_snapshot(version.deployment):
+        text = "Lambda is initializing your function. You can invoke the function when the function state becomes Active."
+        return ApiError("SnapStartNotReadyException", 409, text)
+    if is_coming and version.serving is not None:  # a container image, which is made ready again
+        text = "Lambda is initializing your function. It will be ready to invoke shortly."
+        return ApiError("CodeArtifactUserPendingException", 409, text)
+    return not_ready(version.state.value)
+
+
+def _ignore(version: FunctionVersion) -> None:
+    del version
 
 
 def not_ready(state: str) -> Exception:

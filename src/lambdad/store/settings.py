@@ -10,6 +10,7 @@ from lambdad.model.arn import Namespace
 from lambdad.model.settings import (
     FunctionUrl,
     InvokeConfig,
+    LastUse,
     Policy,
     ProvisionedConcurrency,
     RuntimeManagement,
@@ -36,9 +37,10 @@ PROVISIONED = Kind("provisioned", ProvisionedConcurrency)
 RUNTIME_MANAGEMENT = Kind("runtime-management", RuntimeManagement)
 SCALING = Kind("scaling", Scaling)
 POLICY = Kind("policy", Policy)
+USED = Kind("used", LastUse)
 
 RECORDS: Mapping[str, type[object]] = {
-    kind.name: kind.record for kind in (INVOKE_CONFIG, URL, PROVISIONED, RUNTIME_MANAGEMENT, SCALING, POLICY)
+    kind.name: kind.record for kind in (INVOKE_CONFIG, URL, PROVISIONED, RUNTIME_MANAGEMENT, SCALING, POLICY, USED)
 }
 
 GET = """

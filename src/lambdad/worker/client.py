@@ -82,10 +82,10 @@ class WorkerClient(asyncio.Protocol):
         frame = await self._ask(Kind.SNAPSHOT, {"spec": spec})
         return None if frame.header is None else SnapshotFailure(**frame.header)
 
-    def drop_snapshot(self, key: str) -> None:
-        """The spec with this key has been replaced or deleted."""
+    def forget(self, key: str) -> None:
+        """The spec with this key has been replaced or deleted, or nobody calls it: what is kept for it may go."""
         if self._transport is not None:
-            self._transport.write(frames.encode(Kind.DROP_SNAPSHOT, 0, key))
+            self._transport.write(frames.encode(Kind.FORGET, 0, key))
 
     async def _ask(self, kind: Kind, header: object) -> Frame:
         if self._transport is None:
@@ -153,7 +153,7 @@ class WorkerClient(asyncio.Protocol):
             case Kind.HELLO:
                 header = frame.header
                 self.on_connected(WorkerInfo(tuple(header["runtimes"]), tuple(header["weaknesses"]), header["pid"]))
-            case Kind.START | Kind.INVOKE | Kind.STOP | Kind.PREPARE | Kind.CREDIT | Kind.SNAPSHOT | Kind.DROP_SNAPSHOT:
+            case Kind.START | Kind.INVOKE | Kind.STOP | Kind.PREPARE | Kind.CREDIT | Kind.SNAPSHOT | Kind.FORGET:
                 raise FrameError(f"a worker that asks: {frame.kind}")
             case _:
                 assert_never(frame.kind)

@@ -39,7 +39,7 @@ class Kind(IntEnum):
     PREPARE = 4
     CREDIT = 5
     SNAPSHOT = 6
-    DROP_SNAPSHOT = 7
+    FORGET = 7
     # answers
     STARTED = 16
     RESULT = 17

@@ -71,8 +71,8 @@ class WorkerConnection(asyncio.Protocol):
                 self._service.prepare(frame.call, frame.header["runtime"], code)
             case Kind.SNAPSHOT:
                 self._service.make_snapshot(frame.call, frames.decode_spec(frame.header["spec"]))
-            case Kind.DROP_SNAPSHOT:
-                self._service.snapshots.drop(frame.header)
+            case Kind.FORGET:
+                self._service.forget_spec(frame.header)
             case Kind.CREDIT:
                 environment_id, size = frame.header
                 self._service.credit(frame.call, environment_id, size)

@@ -64,6 +64,10 @@ class Provisioner(SnapshotProvisioner, Protocol):
         ...
 
     async def prepare(self, runtime: str | None, code: tuple[Code, ...]) -> str | None: ...
+    async def forget(self, key: str) -> None:
+        """Give up what is kept ready for the next start of the spec with this key."""
+        ...
+
     def function_log(self, spec: EnvironmentSpec) -> FunctionLog: ...
     def flush_logs(self) -> None: ...
 
@@ -184,6 +188,11 @@ class WorkerService:
         failure = await self.snapshots.make(spec)
         if self._caller is not None:
             self._caller.prepared(call, failure)
+
+    def forget_spec(self, key: str) -> None:
+        """Nobody needs what is kept for the spec with this key."""
+        self.snapshots.drop(key)
+        self.spawn(self._provisioner.forget(key))
 
     def stop_all(self) -> None:
         for environment in list(self._environments.values()):

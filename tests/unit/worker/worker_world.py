@@ -65,6 +65,7 @@ class FakeProvisioner:
         self.provisions: list[FakeProvision] = []
         self.records: list[Records] = []
         self.prepared: list[tuple[str | None, tuple[Code, ...]]] = []
+        self.forgotten: list[str] = []
 
     async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> FakeProvision:
         if self.error is not None:
@@ -83,6 +84,9 @@ class FakeProvisioner:
         self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float], snapshot: Snapshot
     ) -> FakeProvision:
         return await self.provision(spec, log_stream, timings)
+
+    async def forget(self, key: str) -> None:
+        self.forgotten.append(key)
 
     def init_log(self, spec: EnvironmentSpec) -> InitLog:
         raise AssertionError("no function of these tests has SnapStart")
