@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from lambdad.testing import probes
 from lambdad.testing.deploying import deploy_python
-from lambdad.testing.local_node import LocalNode
+from lambdad.testing.local_node import LocalNode, NodeFailed
 
 pytestmark = [probes.skip_unless(probes.can_make_namespaces())]
 
@@ -77,3 +78,10 @@ def test_a_door_leads_to_its_endpoint_and_nothing_else_of_the_host_is_reached(no
     with deploy_python(node.client(), CALLER) as caller:
         assert caller.invoke({"do": "connect", "port": 9010}).value == 0
         assert all(caller.invoke({"do": "connect", "port": port}).value != 0 for port in (*ports, 9012))
+
+
+def test_a_node_whose_endpoint_has_no_address_says_so_and_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(NodeFailed) as failed:
+        LocalNode.start(tmp_path / "data", arguments=["--function-endpoint", "http://nowhere.invalid:1"])
+    assert "nowhere.invalid has no address" in str(failed.value)
+    assert "Traceback" not in str(failed.value)

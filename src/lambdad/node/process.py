@@ -25,6 +25,10 @@ Serve = Callable[[Config, Logger, Callable[[], None]], Coroutine[Any, Any, None]
 """What a process does until it is cancelled; it calls the last argument once it serves."""
 
 
+class CannotServe(Exception):
+    """A process of the node cannot do its work on this host; the text says why and what to do."""
+
+
 def run(role: str, serve: Serve, prepare: Callable[[Config], None]) -> int:
     """Run a process to its end; its exit status. prepare: called before anything else, still with all rights."""
     ready_fd = int(sys.argv[1])
@@ -41,7 +45,11 @@ def run(role: str, serve: Serve, prepare: Callable[[Config], None]) -> int:
         os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
 
-    uvloop.run(_until_told(serve(config, log, ready)))
+    try:
+        uvloop.run(_until_told(serve(config, log, ready)))
+    except CannotServe as error:
+        log.error("process.cannot_serve", why=str(error))
+        return 1
     return 0
 
 

@@ -16,11 +16,11 @@ from lambdad.model.clock import SystemClock
 from lambdad.model.limits import MEGABYTE
 from lambdad.node.chunk_tiers import tiers_of
 from lambdad.node.config import Config
-from lambdad.node.function_endpoints import FunctionEndpoints, plan_endpoints
+from lambdad.node.function_endpoints import EndpointError, FunctionEndpoints, plan_endpoints
 from lambdad.node.images import WorkerImages
 from lambdad.node.paths import Paths, SocketPlace
 from lambdad.node.privileges import api_identity
-from lambdad.node.process import run
+from lambdad.node.process import CannotServe, run
 from lambdad.node.provision import NodeProvisioner, ZygoteHost
 from lambdad.node.tasks import Tasks
 from lambdad.node.zip_root import ZipRoot
@@ -28,11 +28,12 @@ from lambdad.runtimes.catalogue import Catalogue, discover
 from lambdad.runtimes.environment import AwsAccess
 from lambdad.sandbox.doors import Doors
 from lambdad.sandbox.firewall import parse_allowed
-from lambdad.sandbox.interface import SandboxDriver
+from lambdad.sandbox.interface import SandboxDriver, SandboxError
 from lambdad.sandbox.native import NativeDriver
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_groups import read_floor
+from lambdad.telemetry.log_sweep import sweep_logs
 from lambdad.telemetry.log_store import LogStore
 from lambdad.worker.interface import WorkerInfo
 from lambdad.worker.server import WorkerConnection
@@ -49,12 +50,15 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     paths.make_worker()
     catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes", choice=config.runtimes)
     root = ZipRoot(Path(config.base) if config.base else None)
-    endpoints = await asyncio.to_thread(
-        plan_endpoints,
-        config.function_endpoints,
-        node=(config.host, config.port),
-        shares_network=config.egress == "host",
-    )
+    try:
+        endpoints = await asyncio.to_thread(
+            plan_endpoints,
+            config.function_endpoints,
+            node=(config.host, config.port),
+            shares_network=config.egress == "host",
+        )
+    except EndpointError as error:
+        raise CannotServe(str(error)) from error
     driver = NativeDriver(
         paths.worker / "sandboxes",
         prepared=config.prepared,
@@ -63,7 +67,10 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
         allowed=[parse_allowed(text) for text in config.egress_allow],
         doors=Doors(endpoints.upstreams),
     )
-    await driver.open()
+    try:
+        await driver.open()
+    except SandboxError as error:
+        raise CannotServe(str(error)) from error
     try:
         with ThreadPoolExecutor(2, "code") as executor:
             code = CodeStore(paths.worker / "code", DirectoryBlobs(paths.blobs), executor)
@@ -120,6 +127,7 @@ async def _serve(
             os.chown(place.path, *api_identity(config))
             Path(place.path).chmod(0o600)
             tasks.spawn(service.run())
+            tasks.spawn(sweep_logs(logs.sweep))
             for weakness in driver.weaknesses:
                 log.warning("sandbox.weakness", what=weakness)
             log.info("worker.ready", runtimes=",".join(info.runtimes), pid=info.pid)

@@ -129,7 +129,10 @@ def main(arguments: list[str]) -> None:
     # A worker that is stopped from a terminal ends its mounter by closing the connection, when it is done with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if len(arguments) > 3:
-        enter_user_namespace((arguments[3], arguments[4]))
+        try:
+            enter_user_namespace((arguments[3], arguments[4]))
+        except OSError as error:
+            sys.exit(f"lambdad: what mounts for sandboxes cannot start: {error}")
     with connection:
         serve(connection, Mounter(directory, directory / "volumes"))
 

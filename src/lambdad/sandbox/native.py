@@ -32,11 +32,11 @@ from lambdad.sandbox.interface import RUNTIME_API_ADDRESS, SandboxError, Volume
 from lambdad.sandbox.mounter_client import MounterClient, NativeVolume
 from lambdad.sandbox.native_sandbox import RUNTIME_API_VARIABLE, NativeSandbox
 from lambdad.sandbox.network import Router
-from lambdad.sandbox.pool import CellPool, Launcher
+from lambdad.sandbox.pool import CellPool, Launcher, LauncherRefused
 from lambdad.sandbox.seccomp_profile import function_filter, snapshot_filter
 from lambdad.sandbox.snapshot import NativeSnapshot
 from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Fork, Restore, SandboxSpec, ZygoteSpec
-from lambdad.sandbox.weaknesses import describe_weaknesses, explain_no_snapshots
+from lambdad.sandbox.weaknesses import describe_weaknesses, explain_no_snapshots, explain_refusal
 
 _log = logging.getLogger(__name__)
 
@@ -96,9 +96,18 @@ class NativeDriver:
             await self._open()
         except BaseException as error:
             await self.close()
+            if isinstance(error, LauncherRefused):
+                raise SandboxError(f"{error}. {self._explain_refusal()}") from error
             if isinstance(error, OSError):
                 raise SandboxError(f"the native driver cannot start: {error}") from error
             raise
+
+    def _explain_refusal(self) -> str:
+        return explain_refusal(
+            has_root=self._identity.launcher_maps is None,
+            user_namespaces_max=_setting("user/max_user_namespaces", 1),
+            is_held_by_apparmor=_setting("kernel/apparmor_restrict_unprivileged_userns", 0) == 1,
+        )
 
     async def add_zygote(self, spec: ZygoteSpec) -> None:
         if not self._pools:
@@ -407,6 +416,14 @@ class NativeDriver:
             "ids": (USER, GROUP),
             "may_set_groups": self._identity.launcher_maps is None,
         }
+
+
+def _setting(name: str, otherwise: int) -> int:
+    """A number among the kernel's settings; `otherwise` where the kernel does not have it."""
+    try:
+        return int(Path("/proc/sys", name).read_text())
+    except (OSError, ValueError):
+        return otherwise
 
 
 def tree_name(state_dir: Path) -> str:

@@ -18,11 +18,17 @@ from lambdad.sandbox.packets import PacketReader, packet_pair
 from lambdad.sandbox.pool_size import WINDOW_S, PoolSize
 
 _PROGRAM = str(Path(launcher.__file__))
+_REFUSALS = ("PermissionError:", "OSError: [Errno 28]")
+"""Not permitted, or none left: how a launcher says it. A limit of zero namespaces is the latter."""
 _MAKING_MAX = 16
 """Cells under way at once: more would only make each of them slower."""
 _RETRY_DELAY_S = 0.02
 _REFILL_DELAY_S = 0.01
 """A cold start goes on after its cell was taken: making the next one waits until it has had the processor."""
+
+
+class LauncherRefused(SandboxError):
+    """The kernel did not let a launcher make its namespaces."""
 
 
 class Launcher:
@@ -65,7 +71,8 @@ class Launcher:
 
     def _end(self, why: str) -> None:
         if not self.ready.done():
-            self.ready.set_exception(SandboxError(f"the launcher {self._name} did not start: {why}"))
+            kind = LauncherRefused if why.startswith(_REFUSALS) else SandboxError
+            self.ready.set_exception(kind(f"the launcher {self._name} did not start: {why}"))
             self.ready.exception()
         if not self.ended.done():
             self.ended.set_result(None)

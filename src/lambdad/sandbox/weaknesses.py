@@ -10,12 +10,37 @@ _GIVE_GROUPS = (
     "run as root, or give this user control groups (version 2: `systemd-run --user --scope -p Delegate=yes ...`)"
 )
 
+_MAKER = "mkfs.ext4"
+
 _WITHOUT_CONTROLLER = {
     cgroup.MEMORY: "Memory is limited for each process (RLIMIT_DATA), not for the sandbox as a whole: ",
     cgroup.CPU: "CPU time is not limited: ",
     cgroup.PIDS: "The number of processes is limited for each user id only (RLIMIT_NPROC): ",
     cgroup.FREEZER: "Idle sandboxes are stopped by SIGSTOP, which their processes may see: ",
 }
+
+
+def explain_refusal(*, has_root: bool, user_namespaces_max: int, is_held_by_apparmor: bool) -> str:
+    """What to do when the kernel refuses namespaces. user_namespaces_max: of sysctl, as many as there may be.
+
+    is_held_by_apparmor: whether AppArmor takes the rights of those that others than root make.
+    """
+    if user_namespaces_max == 0:
+        return "User namespaces are switched off on this host: `sysctl user.max_user_namespaces=15000`."
+    if not has_root and is_held_by_apparmor:
+        return (
+            "AppArmor keeps user namespaces to root, as on Ubuntu 24.04: run lambdad as root, or "
+            "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
+        )
+    if not has_root:
+        return (
+            "This user may make no namespaces: run lambdad as root; in a container, one that may make them; never in a "
+            "chroot, where the kernel refuses."
+        )
+    return (
+        "Root may make no namespaces here: in a container give it more rights (`docker run --privileged`); in a chroot "
+        "the kernel refuses whatever the rights, a container or a machine does not."
+    )
 
 
 def describe_weaknesses(
@@ -29,9 +54,11 @@ def describe_weaknesses(
             "run as root to give each a user of its own"
         )
     if why_in_memory:
+        cure = "run as root with /dev/loop-control and ext4"
+        if _MAKER in why_in_memory:
+            cure = f"install {_MAKER} (the package e2fsprogs)"
         found.append(
-            f"/tmp is kept in memory ({why_in_memory}): what a function writes to it takes the host's memory; "
-            "run as root with /dev/loop-control and ext4"
+            f"/tmp is kept in memory ({why_in_memory}): what a function writes to it takes the host's memory; {cure}"
         )
     if not has_seccomp:
         found.append("System calls are not filtered: use a kernel with CONFIG_SECCOMP_FILTER")
@@ -61,7 +88,7 @@ def explain_no_snapshots(
     if missing := [name for name in needed if name in missing_controllers]:
         return f"forks of a snapshot need the control groups {', '.join(missing)} as their limits"
     if in_memory:
-        return "the /tmp of a snapshot can be copied only if it is on a disk; give the host /dev/loop-control and ext4"
+        return "the /tmp of a snapshot can be copied only if it is on a disk, as it is where /tmp is not kept in memory"
     if not has_seccomp:
         return "a snapshot process must not run without a filter; use a kernel with CONFIG_SECCOMP_FILTER"
     if shares_network:

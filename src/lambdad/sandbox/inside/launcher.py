@@ -81,10 +81,24 @@ def load_entry(path: str, search: list[str]) -> object:
 
 def enter_own_user_namespace(maps: tuple[str, str]) -> None:
     """Without root: everything below happens in a user namespace where this user's own id is the only one."""
-    check(libc.unshare(CLONE_NEWUSER), "unshare")
+    check(libc.unshare(CLONE_NEWUSER), "unshare user")
     write_file("/proc/self/setgroups", "deny")
     write_file("/proc/self/uid_map", maps[0])
     write_file("/proc/self/gid_map", maps[1])
+
+
+def prove_user_namespaces() -> None:
+    """Raise OSError if root cannot make one: every function needs it, and the first would have to find that out."""
+    child = os.fork()
+    if child == 0:
+        try:
+            check(libc.unshare(CLONE_NEWUSER), "unshare user")
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    code = os.waitpid(child, 0)[1] >> 8
+    if code:
+        raise OSError(code, "unshare user: " + os.strerror(code))
 
 
 def stage(where: str, kit: list[tuple[str, bool]], has_root: bool) -> None:
@@ -201,12 +215,15 @@ def main() -> None:
         config["entry"] = load_entry(config["entry"], config["path"]) if config["entry"] else None
         if config["maps"]:
             enter_own_user_namespace(config["maps"])
+        else:
+            prove_user_namespaces()
         own_pids = None if config["maps"] else os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         stage(config["stage"], config["kit"], not config["maps"])
         _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
         check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
     except BaseException as error:
-        sys.excepthook(type(error), error, error.__traceback__)
+        if not isinstance(error, OSError):  # which says it all
+            sys.excepthook(type(error), error, error.__traceback__)
         driver.send(b"error " + describe(error))
         os._exit(1)
     gc.collect()
