@@ -381,7 +381,9 @@ def _refusal(version: FunctionVersion) -> Exception:
     """AWS's answer to who calls what cannot run now."""
     is_coming = version.state.value in _NOT_NOW
     if is_coming and version.starts_from_snapshot(version.deployment):
-        text = "Lambda is initializing your function. You can invoke the function when the function state becomes Active."
+        text = (
+            "Lambda is initializing your function. You can invoke the function when the function state becomes Active."
+        )
         return ApiError("SnapStartNotReadyException", 409, text)
     if is_coming and version.serving is not None:  # a container image, which is made ready again
         text = "Lambda is initializing your function. It will be ready to invoke shortly."
