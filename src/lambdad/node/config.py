@@ -145,6 +145,8 @@ class Config:
                 parse_allowed(text)
             except ValueError as error:
                 raise ConfigError(f"egress_allow: {error}") from None
+        if self.runtimes not in ("exact", "nearest"):
+            raise ConfigError(f"runtimes must be exact or nearest, not {self.runtimes!r}")
         if self.roles not in ("any", "kept"):
             raise ConfigError(f"roles must be any or kept, not {self.roles!r}")
         self._check_endpoints()
@@ -154,8 +156,6 @@ class Config:
 
     def _check_endpoints(self) -> None:
         if len(self.function_endpoints) > ENTRIES_MAX:
-        if self.runtimes not in ("exact", "nearest"):
-            raise ConfigError(f"runtimes must be exact or nearest, not {self.runtimes!r}")
             raise ConfigError(f"function_endpoints must have at most {ENTRIES_MAX} entries")
         for text in self.function_endpoints:
             try:
