@@ -27,7 +27,7 @@ _WHOLE = ("usr", "nix/store")
 _EMPTY = ("/proc", "/sys", "/dev", "/tmp", "/opt", "/mnt", "/var/task", "/var/runtime", "/var/lang", "/var/tmp")
 
 _WRITTEN = {
-    "passwd": f"root:x:0:0:root:/root:/sbin/nologin\n{USER_NAME}:x:{USER}:{GROUP}::/:/sbin/nologin\n"
+    "passwd": f"root:x:0:0:root:/root:/sbin/nologin\n{USER_NAME}:x:{USER}:{GROUP}::/home/{USER_NAME}:/sbin/nologin\n"
     "nobody:x:65534:65534:nobody:/:/sbin/nologin\n",
     "group": f"root:x:0:\n{USER_NAME}:x:{GROUP}:\nnobody:x:65534:\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\n",

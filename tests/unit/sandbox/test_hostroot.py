@@ -53,7 +53,7 @@ def test_a_runtimes_binds_come_last_and_keep_their_kind(host: Path, tmp_path: Pa
 
 def test_etc_is_written_with_the_functions_user(host: Path, tmp_path: Path) -> None:
     write_etc(tmp_path / "etc", name_files("none"), host / "etc")
-    assert "sbx_user1051:x:993:990:" in (tmp_path / "etc/passwd").read_text()
+    assert "sbx_user1051:x:993:990::/home/sbx_user1051:" in (tmp_path / "etc/passwd").read_text()
     assert (tmp_path / "etc/hosts").read_text().startswith("127.0.0.1 localhost")
     assert (tmp_path / "etc/mtab").readlink() == Path("/proc/self/mounts")
 
