@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lambdad
@@ -67,8 +68,9 @@ from lambdad.store.s3 import S3Packages, S3Settings
 from lambdad.telemetry.concurrency_metrics import ConcurrencyMetrics
 from lambdad.telemetry.event_metrics import EventMetrics
 from lambdad.telemetry.log import Logger
-from lambdad.telemetry.log_groups import CLIENT_LIMITS, LogGroups
+from lambdad.telemetry.log_groups import CLIENT_LIMITS, LogGroups, read_floor
 from lambdad.telemetry.log_store import LogStore
+from lambdad.telemetry.log_sweep import sweep_logs
 from lambdad.telemetry.metrics import Metrics
 from lambdad.wire.http import Request
 from lambdad.wire.serialize import serialize_error
@@ -226,6 +228,7 @@ class _Node:
         pages = self._pages(
             paths, MetricsPage(metrics, self._observe_environments), CodePage(blobs, locations, self._clock)
         )
+        self._logs = _log_groups(paths, self._clock)
         operations = _operations(self._control.operations, config, self._clock)
         operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, self._clock)
         app = HttpApp(
@@ -236,9 +239,7 @@ class _Node:
             operations,
             pages,
             gate=gate,
-            neighbours=Neighbours(
-                _log_groups(paths), store, GateOfNeighbours(gate), tasks.spawn, log, self._clock.time
-            ),
+            neighbours=Neighbours(self._logs, store, GateOfNeighbours(gate), tasks.spawn, log, self._clock.time),
             spawn=tasks.spawn,
             log=log,
         )
@@ -296,6 +297,7 @@ class _Node:
         await self._server.listen(listener)
         self._tasks.spawn(_sweep_connections(self._server))
         self._tasks.spawn(self._sweep_packages())
+        self._tasks.spawn(sweep_logs(self._logs.sweep))
         if self._config.inactive_after:
             self._tasks.spawn(self._sweep_idle())
         if self._config.chunk_collect:
@@ -368,8 +370,11 @@ def _operations(handlers: Mapping[str, Handler], config: Config, clock: Clock) -
     return {name: adapt(handler) for name, handler in handlers.items()}
 
 
-def _log_groups(paths: Paths) -> LogGroups:
-    return LogGroups(LogStore(paths.logs), LogStore(paths.client_logs, CLIENT_LIMITS), paths.log_groups)
+def _log_groups(paths: Paths, clock: SystemClock) -> LogGroups:
+    def floor(group: Path) -> int:
+        return read_floor(paths.log_groups, group, int(clock.time() * 1000))
+
+    return LogGroups(LogStore(paths.logs), LogStore(paths.client_logs, CLIENT_LIMITS, floor), paths.log_groups)
 
 
 def _quotas(config: Config) -> Quotas:

@@ -33,8 +33,8 @@ from lambdad.sandbox.native import NativeDriver
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_groups import read_floor
-from lambdad.telemetry.log_sweep import sweep_logs
 from lambdad.telemetry.log_store import LogStore
+from lambdad.telemetry.log_sweep import sweep_logs
 from lambdad.worker.interface import WorkerInfo
 from lambdad.worker.server import WorkerConnection
 from lambdad.worker.service import WorkerPolicy, WorkerService

@@ -86,6 +86,10 @@ class LogGroups:
         self._records = records
         self._lock = threading.Lock()
 
+    def sweep(self) -> None:
+        """Remove what clients put and what has expired; the functions' log is its owner's."""
+        self._clients.sweep()
+
     def names(self, namespace: Namespace) -> list[str]:
         """The groups that there are, sorted."""
         here, gone = self._recorded(namespace)

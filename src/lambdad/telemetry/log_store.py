@@ -201,6 +201,13 @@ class LogStore:
             size -= file.size
             count -= 1
 
+    def sweep(self) -> None:
+        """`trim` every group there is; for a thread, and now and then."""
+        for account in _folders(self._directory):
+            for region in _folders(account):
+                for group in _folders(region):
+                    self.trim(group)
+
     def groups(self, namespace: Namespace) -> list[str]:
         """The functions that have logs, sorted."""
         try:
@@ -294,3 +301,11 @@ class LogStore:
 
     def _region(self, namespace: Namespace) -> Path:
         return self._directory / encode_name(namespace.account) / encode_name(namespace.region)
+
+
+def _folders(directory: Path) -> list[Path]:
+    """The directories in a directory; none if it is none, or goes meanwhile."""
+    try:
+        return [path for path in directory.iterdir() if path.is_dir() and not path.is_symlink()]
+    except OSError:
+        return []

@@ -22,8 +22,12 @@ class Logs:
     def __init__(self, root: Path) -> None:
         self.records = root / "records"
         self.folder = root / "functions" / SPACE.account / SPACE.region / "%2Faws%2Flambda%2Ff"
-        self.functions = LogStore(root / "functions", floor=lambda group: read_floor(self.records, group, NOW))
-        self.groups = LogGroups(self.functions, LogStore(root / "clients"), self.records)
+
+        def floor(group: Path) -> int:
+            return read_floor(self.records, group, NOW)
+
+        self.functions = LogStore(root / "functions", floor=floor)
+        self.groups = LogGroups(self.functions, LogStore(root / "clients", floor=floor), self.records)
 
     def write(self, moment: int, text: str, stream: str = "s") -> None:
         """What a function writes; the file is as old as its last record."""
@@ -86,10 +90,24 @@ def test_what_is_older_than_the_retention_is_not_shown_and_its_files_are_removed
     logs.write(NOW - DAY_MS, "new", "other")
     logs.groups.change(SPACE, GROUP, retention_days=30)
     assert logs.texts() == ["new"]
-    logs.functions.trim(logs.folder)
+    logs.functions.sweep()
     assert [path.name for path in logs.folder.iterdir()] == ["other.log"]
     logs.groups.change(SPACE, GROUP, retention_days=0)
     assert logs.texts() == ["new"]
+
+
+def test_what_clients_put_expires_as_well(logs: Logs) -> None:
+    logs.groups.create(SPACE, GroupRecord(name=GROUP, retention_days=30))
+    logs.groups.create_stream(SPACE, GROUP, "s")
+    logs.groups.put(SPACE, GROUP, "s", [(NOW, b"put")])
+    logs.groups.sweep()
+    assert logs.texts() == ["put"]
+    (written,) = (logs.records.parent / "clients").rglob("s.log")
+    past = (NOW - 31 * DAY_MS) * 1_000_000
+    os.utime(written, ns=(past, past))
+    logs.groups.sweep()
+    assert not written.exists()
+    assert logs.groups.names(SPACE) == [GROUP]
 
 
 def test_a_deleted_stream_is_gone_whoever_wrote_it(logs: Logs) -> None:
