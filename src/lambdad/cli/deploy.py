@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from lambdad.cli.bundle import Bundle, bundle_directory, describe_sizes
 from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption
 from lambdad.cli.errors import CliError
 from lambdad.cli.guess import Guess, family_of, guess_function, newest
+from lambdad.cli.layer_directories import forget_replaced, layer_directories, publish_layers
 from lambdad.cli.output import note, print_json, print_table, progress, size
 from lambdad.cli.watching import run_once_or_watch
 from lambdad.stack.errors import StackError
@@ -55,7 +56,10 @@ def deploy(
     name: Annotated[str | None, typer.Option(help="Name of the function. Default: that of the directory.")] = None,
     runtime: Annotated[str | None, typer.Option(help="Such as python3.12. Default: guessed from the files.")] = None,
     handler: Annotated[str | None, typer.Option(help="Such as app.handler. Default: guessed from the files.")] = None,
-    layers: Annotated[list[str] | None, typer.Option("--layers", metavar="ARN", help="Layer version; repeat.")] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", metavar="ARN|DIR", help="Layer version, or what is to be one; repeat."),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", metavar="K=V", help="Environment variable; repeat. Replaces all that were set."),
@@ -109,13 +113,14 @@ def deploy(
 def _deploy_function(wanted: Wanted, endpoint: Endpoint, publish: bool, as_json: bool) -> tuple[Path, ...]:
     """Deploy and print what was made. Returns the places of its code."""
     directory = wanted.directory
-    guess = None if directory is None or (wanted.runtime and wanted.handler) else guess_function(directory)
+    layers = layer_directories(wanted.settings.get("Layers", ()))
+    guess = None if directory is None or (wanted.runtime and wanted.handler) else guess_function(directory, layers)
     configuration = _deploy(wanted, guess, endpoint, is_published=publish)
     if as_json:
         print_json(configuration)
     else:
         print_table(("", ""), _summary(configuration))
-    return () if directory is None else (directory,)
+    return () if directory is None else (directory, *layers)
 
 
 def parse_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
@@ -163,6 +168,9 @@ def _deploy(wanted: Wanted, guess: Guess | None, endpoint: Endpoint, *, is_publi
     client = make_client(endpoint, "lambda")
     with service_errors(endpoint), progress(f"Deploying {wanted.name}"):
         current = _current(client, wanted.name)
+        if "Layers" in wanted.settings:
+            published = publish_layers(client, wanted.settings["Layers"])
+            wanted = replace(wanted, settings={**wanted.settings, "Layers": published})
         if current is None:
             _create(client, endpoint, wanted, guess)
         else:
@@ -214,8 +222,14 @@ def _update(client: Any, endpoint: Endpoint, wanted: Wanted, guess: Guess | None
     if wanted.directory is not None:
         changes.update(_changed_runtime(client, endpoint, wanted, guess, current))
     _update_code(client, wanted, current, changes.get("Runtime") or current.get("Runtime") or "")
+    before = [layer["Arn"] for layer in current.get("Layers", ())]
+    if changes.get("Layers") == before:
+        del changes["Layers"]
     if changes:
         client.update_function_configuration(FunctionName=wanted.name, **changes)
+    if "Layers" in changes and not endpoint.is_aws:
+        _wait(client, wanted.name)
+        forget_replaced(client, before, changes["Layers"])
 
 
 def _update_code(client: Any, wanted: Wanted, current: dict[str, Any], runtime: str) -> None:

@@ -28,13 +28,17 @@ class Guess:
     because: str
 
 
-def guess_function(directory: Path) -> Guess | None:
-    """What the files of a directory are; None if they do not tell. Raises CliError for a bootstrap that cannot run."""
-    bootstrap = directory / "bootstrap"
-    if bootstrap.is_file():
-        if not os.access(bootstrap, os.X_OK):
-            raise CliError(f"{bootstrap} is not executable: chmod +x it")
-        return Guess(PROVIDED, "bootstrap", "bootstrap")
+def guess_function(directory: Path, layers: Iterable[Path] = ()) -> Guess | None:
+    """What the files of a directory are; None if they do not tell. Raises CliError for a bootstrap that cannot run.
+
+    layers: directories of the function's layers: one of them may have the bootstrap.
+    """
+    for place in (directory, *layers):
+        bootstrap = place / "bootstrap"
+        if bootstrap.is_file():
+            if not os.access(bootstrap, os.X_OK):
+                raise CliError(f"{bootstrap} is not executable: chmod +x it")
+            return Guess(PROVIDED, "bootstrap", "bootstrap" if place == directory else str(bootstrap))
     for name in _NODE_FILES:
         if (directory / name).is_file():
             return Guess("nodejs", f"{name.partition('.')[0]}.handler", name)

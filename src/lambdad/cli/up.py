@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lambdad.cli.errors import CliError
+from lambdad.cli.up_watches import Watch, Watches, parse_watches
 
 app = typer.Typer(add_completion=False)
 
@@ -33,10 +34,10 @@ def up(
         Path | None,
         typer.Option(metavar="DIR", help="Root of functions from zips, of `lambdad base build`. Default: the host's."),
     ] = None,
-    roles: Annotated[str | None, typer.Option(help="Roles functions may have: any, or kept: made here by IAM.")] = None,
     runtimes: Annotated[
         str | None, typer.Option(help="For a runtime that is not here: nearest version, or exact, which refuses.")
     ] = None,
+    roles: Annotated[str | None, typer.Option(help="Roles functions may have: any, or kept: made here by IAM.")] = None,
     egress: Annotated[str | None, typer.Option(help="Network of functions: none, internet or host.")] = None,
     egress_allow: Annotated[
         list[str] | None,
@@ -57,6 +58,13 @@ def up(
     zygotes: Annotated[bool | None, typer.Option("--zygotes/--no-zygotes", help="Start Python as a fork.")] = None,
     json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log one JSON object for each line.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. Default: info.")] = None,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR[:NAME]", help="Deploy it as a function, again whenever a file changes; repeat."),
+    ] = None,
+    watch_layer: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="A layer of what is watched, in its /opt; repeat.")
+    ] = None,
 ) -> None:
     """Run a node: the Lambda API and the sandboxes behind it. Ctrl-C ends it."""
     options: dict[str, Any] = {
@@ -68,6 +76,7 @@ def up(
         "keep_alive": keep_alive,
         "auth": auth,
         "base": None if base is None else str(base),
+        "runtimes": runtimes,
         "roles": roles,
         "egress": egress,
         "egress_allow": egress_allow or None,
@@ -76,15 +85,15 @@ def up(
         "chunk_endpoint": chunk_endpoint,
         "cache_nodes": cache_nodes or None,
         "zygotes": zygotes,
-        "runtimes": runtimes,
         "json_logs": json_logs,
         "log_level": log_level,
     }
-    raise typer.Exit(_run(config, options))
+    watches = parse_watches(watch or (), watch_layer or ())
+    raise typer.Exit(_run(config, options, watches))
 
 
-def _run(file: Path | None, options: Mapping[str, Any]) -> int:
-    """Run a node to its end; the exit status."""
+def _run(file: Path | None, options: Mapping[str, Any], watches: Sequence[Watch]) -> int:
+    """Run a node, and what watches beside it, to its end; the exit status."""
     # Imported here so that the other commands do not pay for the node.
     from lambdad.node import config as node_config
     from lambdad.node import up as node
@@ -93,4 +102,5 @@ def _run(file: Path | None, options: Mapping[str, Any]) -> int:
         loaded = node_config.load(file, options)
     except node_config.ConfigError as error:
         raise CliError(str(error)) from None
-    return node.run(loaded)
+    with Watches(watches) as watching:
+        return node.run(loaded, lambda running: watching.start(running.host, running.port))

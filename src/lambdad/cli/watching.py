@@ -32,6 +32,13 @@ def run_once_or_watch(directory: Path | None, watch: bool, action: Callable[[], 
         places = _watch_until_moved(directory, places, action)
 
 
+def wait_for_change(directory: Path) -> None:
+    """Return when something below `directory` has changed."""
+    from watchfiles import watch as changes
+
+    next(changes(directory, watch_filter=_matters, debounce=4 * _QUIET_MS, step=_QUIET_MS), None)
+
+
 def _watch_until_moved(
     directory: Path, places: tuple[Path, ...], action: Callable[[], Iterable[Path]]
 ) -> tuple[Path, ...]:

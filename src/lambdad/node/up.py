@@ -35,11 +35,14 @@ class StartupError(Exception):
     """lambdad cannot start; the text says why and what to do."""
 
 
-def run(config: Config) -> int:
-    """Run a node until it is told to end; the exit status of the command."""
+def run(config: Config, ready: Callable[[Config], None] = lambda config: None) -> int:
+    """Run a node until it is told to end; the exit status of the command.
+
+    ready: called once, when the node answers, with the port that it has. It must not take long.
+    """
     log = configure(config.log_level, as_json=config.json_logs, name="up")
     try:
-        return asyncio.run(_Supervisor(config, log).run())
+        return asyncio.run(_Supervisor(config, log, ready).run())
     except (StartupError, ConfigError) as error:
         print(f"lambdad: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -55,9 +58,10 @@ class _Child:
 
 
 class _Supervisor:
-    def __init__(self, config: Config, log: Logger) -> None:
+    def __init__(self, config: Config, log: Logger, ready: Callable[[Config], None]) -> None:
         self._config = config
         self._log = log
+        self._ready = ready
         self._stop = asyncio.Event()
         self._listener: socket.socket | None = None
 
@@ -84,6 +88,7 @@ class _Supervisor:
             await self._end(worker)
             raise
         _announce(self._config)
+        self._ready(self._config)
         children = {"worker": worker, "api": api}
         try:
             async with asyncio.TaskGroup() as group:

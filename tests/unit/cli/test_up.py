@@ -17,7 +17,7 @@ def test_up_runs_a_node_with_the_configuration_that_was_asked_for(
     lambdad: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Config] = []
-    monkeypatch.setattr(node, "run", lambda config: started.append(config) or 7)
+    monkeypatch.setattr(node, "run", lambda config, ready: started.append(config) or 7)
     file = tmp_path / "lambdad.toml"
     file.write_text('port = 9100\nregion = "eu-west-1"\n')
     status, _, _ = lambdad("up", "--config", str(file), "--port", "9200", "--data-dir", str(tmp_path), "--json-logs")
