@@ -287,6 +287,42 @@ def test_a_client_that_leaves_does_not_stop_the_function(node: LocalNode, lambda
         assert function.invoke({}).body == b"first;last"
 
 
+def test_a_caller_of_invoke_that_leaves_does_not_stop_the_function_either(node: LocalNode, lambda_client: Any) -> None:
+    with deploy_in(lambda_client, "python") as function:
+        connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
+        path = f"/2021-11-15/functions/{function.name}/response-streaming-invocations"
+        connection.request("POST", path, json.dumps({"blocks": BLOCKS}))
+        response = connection.getresponse()
+        assert b"first;" in response.read(256)
+        response.close()
+        connection.close()
+        wait_until(lambda: has_logged(node, function, "REPORT"), "the end of the invocation")
+        assert has_logged(node, function, "finished")
+        assert function.invoke({}).body == b"first;last"
+
+
+def test_more_than_200_mb_cut_a_url(node: LocalNode, lambda_client: Any) -> None:
+    with (
+        deploy_in(lambda_client, "python") as function,
+        UrlReader(node, url_of(function), "/?blocks=201") as reader,
+    ):
+        size = 0
+        with pytest.raises(http.client.IncompleteRead):
+            while piece := reader.response.read(BLOCK):
+                size += len(piece)
+        assert 190 * BLOCK < size <= 200 * BLOCK
+
+
+def test_an_error_in_the_middle_cuts_a_url(node: LocalNode, lambda_client: Any) -> None:
+    source = "def handler(event, context):\n    yield 'a'\n    raise OverflowError('in the middle')\n"
+    with deploy_python(lambda_client, source) as function:
+        with UrlReader(node, url_of(function)) as reader:
+            assert reader.response.status == 200
+            with pytest.raises(http.client.IncompleteRead):
+                reader.response.read()
+        wait_until(lambda: has_logged(node, function, "in the middle"), "the error in the log")
+
+
 def test_more_than_200_mb_ends_the_stream(lambda_client: Any) -> None:
     with deploy_in(lambda_client, "python") as function:
         size = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lambdad.frontend.interface import ErrorWriter, Observer, Resolver, Runner
 from lambdad.frontend.opening import Call, Opening, open_dispatch
+from lambdad.frontend.pace import Pace
 from lambdad.model.clock import Clock
 from lambdad.model.errors import ApiError
 from lambdad.model.invocation import Invocation, InvocationResult
@@ -25,13 +26,16 @@ GoOn = Callable[[Request, Call, Opening, Responder], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The node, as far as calls are concerned. write_error: an error in the form of the Lambda API."""
+    """The node, as far as calls are concerned. write_error: an error in the form of the Lambda API. pace: of streamed
+    responses, None for none.
+    """
 
     resolver: Resolver
     runner: Runner
     observer: Observer
     write_error: ErrorWriter
     clock: Clock
+    pace: Pace | None = None
 
     def take(self, call: Call, request: Request, responder: Responder, kinds: tuple[str, ...], go_on: GoOn) -> None:
         """Open a call and go on with it, or answer why not; a dry run is answered here.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -139,7 +140,8 @@ class FunctionUrlFrontend:
         self._desk.run(target, invocation, done)
 
     def _run_streaming(self, call: _Call, target: Target, event: bytes, responder: Responder) -> None:
-        stream = UrlStream(call.request_id, responder, lambda response: _complete(call, response))
+        finish = partial(_complete, call)
+        stream = UrlStream(call.request_id, responder, finish, self._desk.pace)
 
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
             if isinstance(outcome, InvocationResult):

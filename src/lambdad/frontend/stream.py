@@ -11,6 +11,7 @@ import orjson
 
 from lambdad.frontend.desk import Desk
 from lambdad.frontend.opening import Call, Opening, identify_call, read_invocation
+from lambdad.frontend.pace import Pace
 from lambdad.frontend.streamed_body import StreamedBody
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
@@ -43,7 +44,7 @@ class StreamFrontend:
         invocation = read_invocation(
             request, call, opening, payload_max=PAYLOAD_SYNC_MAX, now=desk.clock.time(), streaming=True
         )
-        stream = _EventStream(target, invocation, responder)
+        stream = _EventStream(target, invocation, responder, desk.pace)
 
         def done(ticket: Ticket, outcome: InvocationResult | ApiError) -> None:
             if isinstance(outcome, InvocationResult):
@@ -61,8 +62,9 @@ class StreamFrontend:
 class _EventStream:
     """One response. Implements `StreamSink`."""
 
-    def __init__(self, target: Target, invocation: Invocation, responder: Responder) -> None:
+    def __init__(self, target: Target, invocation: Invocation, responder: Responder, pace: Pace | None) -> None:
         self._invocation = invocation
+        self._pace = pace
         self._responder = responder
         self._headers = [
             _EVENT_STREAM,
@@ -78,7 +80,7 @@ class _EventStream:
         return self._body is not None
 
     def opened(self, content_type: str, credit: Credit) -> None:
-        self._body = StreamedBody(credit)
+        self._body = StreamedBody(credit, self._pace)
         self._responder.send(Response(200, self._headers, stream=self._body))
 
     def piece(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lambdad.frontend.pace import Pace
 from lambdad.frontend.streamed_body import StreamedBody
 from lambdad.model.invocation import InvocationResult
 from lambdad.wire.function_url import function_failed, response_headers
@@ -24,7 +25,14 @@ _BYTES = "application/octet-stream"
 class UrlStream:
     """One response. Implements `StreamSink`. finish: adds the headers that every answer of the URL has."""
 
-    def __init__(self, request_id: str, responder: Responder, finish: Callable[[Response], Response]) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        responder: Responder,
+        finish: Callable[[Response], Response],
+        pace: Pace | None = None,
+    ) -> None:
+        self._pace = pace
         self._request_id = request_id
         self._responder = responder
         self._finish = finish
@@ -38,7 +46,7 @@ class UrlStream:
         return self._body is not None and self._prelude is None
 
     def opened(self, content_type: str, credit: Credit) -> None:
-        self._body = StreamedBody(credit)
+        self._body = StreamedBody(credit, self._pace)
         if content_type.partition(";")[0].strip().lower() == CONTENT_TYPE:
             self._prelude = Prelude(self._request_id)
         else:

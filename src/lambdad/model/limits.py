@@ -30,6 +30,9 @@ PAYLOAD_RESPONSE_MAX = 6 * MEGABYTE + 100
 """Response payload: AWS reports 6,291,556 bytes as the limit."""
 STREAM_RESPONSE_MAX = 200 * MEGABYTE
 """All pieces of a streamed response."""
+STREAM_UNPACED_MAX = 6 * MEGABYTE
+"""So much of a streamed response goes as fast as it comes; what follows, at `STREAM_RATE`."""
+STREAM_RATE = 2 * MEGABYTE
 PAYLOAD_ASYNC_MAX = 1 * MEGABYTE
 CLIENT_CONTEXT_MAX = 3_583
 

@@ -26,6 +26,7 @@ from lambdad.frontend.desk import Desk
 from lambdad.frontend.function_url import FunctionUrlFrontend
 from lambdad.frontend.invoke import InvokeFrontend
 from lambdad.frontend.invoke_async import invoke_async
+from lambdad.frontend.pace import Pace
 from lambdad.frontend.stream import StreamFrontend
 from lambdad.frontend.trace import new_trace_id
 from lambdad.identity.gate import Audience
@@ -222,6 +223,7 @@ class _Node:
             observer=observer,
             write_error=serialize_error,
             clock=self._clock,
+            pace=_pace(config, self._clock),
         )
         frontend, streams = InvokeFrontend(desk, self._events), StreamFrontend(desk)
         urls = FunctionUrlFrontend(desk, self._catalogue, GateOfUrls(gate))
@@ -383,6 +385,13 @@ def _quotas(config: Config) -> Quotas:
         unreserved_concurrency_min=config.unreserved_concurrency_min,
         code_storage=config.code_storage * MEGABYTE,
     )
+
+
+def _pace(config: Config, clock: Clock) -> Pace | None:
+    """How fast streamed responses go."""
+    if not config.stream_rate:
+        return None
+    return Pace(config.stream_rate * MEGABYTE, clock.monotonic, asyncio.get_running_loop().call_later)
 
 
 def _limits(config: Config) -> Limits:
