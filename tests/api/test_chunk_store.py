@@ -40,18 +40,17 @@ class Site:
 
     def start(self) -> LocalNode:
         """A node with empty caches of its own, on the same bucket and cache nodes."""
-        arguments = ["--chunk-store", f"s3://{self.s3.bucket}/node", "--chunk-endpoint", self.s3.endpoint]
-        for server in self.caches:
-            arguments += ["--cache-node", f"redis://{server.address}"]
+        arguments = ["--config", str(self.write_config())]
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": HUSH}
         return LocalNode.start(self.directory / "data", arguments=arguments, environment=environment)
 
     def write_config(self) -> Path:
-        """The same node's configuration as a file."""
+        """The node's configuration, with the passwords of its cache nodes."""
         file = self.directory / "node.toml"
+        nodes = ", ".join(f'"redis://:{HUSH}@{server.address}"' for server in self.caches)
         file.write_text(
             f'data_dir = "{self.directory}/data"\nchunk_store = "s3://{self.s3.bucket}/node"\n'
-            f'chunk_endpoint = "{self.s3.endpoint}"\n'
+            f'chunk_endpoint = "{self.s3.endpoint}"\ncache_nodes = [{nodes}]\n'
         )
         return file
 
@@ -77,7 +76,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         stack.callback(registry.server.server_close)
         stack.callback(registry.server.shutdown)
         s3 = stack.enter_context(run_s3(S3_PROGRAM))
-        caches = [stack.enter_context(run_redis(redis)) for _ in range(5)]
+        caches = [stack.enter_context(run_redis(redis, HUSH)) for _ in range(5)]
         yield Site(s3, caches, registry, tmp_path)
 
 
@@ -113,7 +112,7 @@ def test_an_image_starts_from_a_bucket_with_all_with_four_and_with_three_cache_n
             assert node.stop() == []
 
 
-def test_no_process_shows_the_credentials_of_the_bucket_on_its_command_line(site: Site) -> None:
+def test_no_process_shows_the_credentials_of_the_bucket_or_of_a_cache_node_on_its_command_line(site: Site) -> None:
     uri = push_function(site.registry, "hush")
     node = site.start()
     with contextlib.ExitStack() as ending:

@@ -19,6 +19,7 @@ from lambdad.chunks.memory import MemoryStore
 from lambdad.chunks.objects import DirectoryObjects, open_s3
 from lambdad.chunks.origin import Origin, OriginStore
 from lambdad.chunks.roots import RootedStore, active_root
+from lambdad.chunks.s3_credentials import GivenKeys
 from lambdad.chunks.single_flight import SingleFlightStore
 from lambdad.chunks.verified import Filler, Role, Tier, Trust, VerifiedStore
 from lambdad.model.clock import SystemClock
@@ -127,7 +128,7 @@ def s3() -> Iterator[tuple[str, str]]:
 def test_an_s3_origin_keeps_the_contract(check: Check, s3: tuple[str, str]) -> None:
     async def run() -> None:
         endpoint, bucket = s3
-        objects = open_s3(bucket, endpoint=endpoint, access_key_id="test", secret_access_key="test", timeout_s=60)
+        objects = open_s3(bucket, endpoint=endpoint, keys=GivenKeys("test", "test"), timeout_s=60)
         await check(OriginStore(Origin(objects, CLOCK), "r1"))
 
     asyncio.run(run())

@@ -21,7 +21,9 @@ class MessageInvalid(Exception):
 class Configure:
     """How the agent reads chunks. Sizes in bytes.
 
-    origin_directory or bucket: where chunks are. cache_directory: empty for none. nodes: cache nodes, `host:port`.
+    origin_directory or bucket: where chunks are; without an access key, the bucket's are looked for as AWS's tools do.
+    cache_directory: empty for none. nodes: cache nodes, as in `cache_address`. node_authority: file of certificates
+    that may sign theirs; empty for the system's.
     record_s: how long after its first read a start is over if nobody says `Started`. starts: at once, at most.
     """
 
@@ -32,15 +34,18 @@ class Configure:
     prefix: str = ""
     access_key_id: str = ""
     secret_access_key: str = ""
+    session_token: str = ""
     cache_directory: str = ""
     cache_bytes: int = 10 * 1024**3
     memory_bytes: int = 512 * 1024**2
     nodes: tuple[str, ...] = ()
+    node_authority: str = ""
     record_s: float = 10.0
     starts: int = 256
 
     def __repr__(self) -> str:
-        return f"Configure(origin={self.origin_directory or self.bucket!r}, nodes={self.nodes!r})"  # never the keys
+        # Never the keys, and of the nodes, which may have passwords, no more than how many there are.
+        return f"Configure(origin={self.origin_directory or self.bucket!r}, nodes={len(self.nodes)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from lambdad.block.plain_cache import PlainCache
 from lambdad.block.reader import ImageReader
 from lambdad.block.trace import TraceEntry, TraceInvalid, encode_trace, parse_trace
 from lambdad.chunks.background import running
-from lambdad.chunks.cache_nodes import open_cache_nodes
+from lambdad.chunks.cache_nodes import CacheNodes, open_cache_nodes
 from lambdad.chunks.disk import open_disk_store
 from lambdad.chunks.interface import ChunkError
 from lambdad.chunks.limited import StartGate
@@ -23,6 +23,7 @@ from lambdad.chunks.manifest import Manifest, ManifestInvalid, open_manifest
 from lambdad.chunks.objects import DirectoryObjects, ObjectMissing, Objects, open_s3
 from lambdad.chunks.origin import Origin, OriginLimits
 from lambdad.chunks.roots import RootedStore, RootState, load_roots
+from lambdad.chunks.s3_credentials import GivenKeys
 from lambdad.chunks.single_flight import SingleFlightStore
 from lambdad.chunks.upload import fetch_manifest
 from lambdad.chunks.verified import Filler, Role, Tier, Trust, VerifiedStore
@@ -40,9 +41,14 @@ def open_objects(config: Configure) -> Objects:
         endpoint=config.endpoint or None,
         region=config.region,
         prefix=config.prefix or None,
-        access_key_id=config.access_key_id or None,
-        secret_access_key=config.secret_access_key or None,
+        keys=_keys(config),
     )
+
+
+def _keys(config: Configure) -> GivenKeys | None:
+    if not config.access_key_id:
+        return None
+    return GivenKeys(config.access_key_id, config.secret_access_key, config.session_token)
 
 
 class ReadPath:
@@ -114,7 +120,7 @@ async def open_read_path(
             stack.push_async_callback(disk.close)
             tiers.append(Tier("disk", disk, trust=Trust.ITSELF))
         if config.nodes:
-            tiers.append(Tier("nodes", await stack.enter_async_context(open_cache_nodes(config.nodes, clock))))
+            tiers.append(Tier("nodes", await stack.enter_async_context(_open_nodes(config, clock))))
         rooted = RootedStore(origin, clock)
         tiers.append(Tier("origin", rooted, role=Role.SOURCE))
         stack.push_async_callback(origin.objects.close)
@@ -124,6 +130,10 @@ async def open_read_path(
         gate = StartGate(config.starts, lambda: origin.pressure)
         await stack.enter_async_context(running(filler.run))
         yield ReadPath(origin, rooted, store, cache, filler, gate)
+
+
+def _open_nodes(config: Configure, clock: Clock) -> contextlib.AbstractAsyncContextManager[CacheNodes]:
+    return open_cache_nodes(config.nodes, clock, authority=config.node_authority)
 
 
 def _trace_path(root: str, digest: str) -> str:

@@ -15,12 +15,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from lambdad.chunks import erasure
 from lambdad.chunks.background import running
+from lambdad.chunks.cache_address import CacheAddress, parse_cache_address
 from lambdad.chunks.hash_ring import HashRing
 from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, ChunkName, StoreUnavailable
 from lambdad.chunks.limited import Slots
@@ -61,6 +64,10 @@ Enough = Callable[[], bool]
 
 class NodeDown(Exception):
     """This node is not asked, or did not answer."""
+
+
+class _Refused(Exception):
+    """The node does not let us in: the password is wrong or missing. The text is the server's word for it."""
 
 
 class _Connection(asyncio.Protocol):
@@ -120,8 +127,10 @@ class _Node:
     its answer at once.
     """
 
-    def __init__(self, host: str, port: int, limits: NodeLimits, clock: Clock) -> None:
-        self._address = (host, port)
+    def __init__(self, address: CacheAddress, tls: ssl.SSLContext | None, limits: NodeLimits, clock: Clock) -> None:
+        """tls: of an address that wants it."""
+        self._address = address
+        self._tls = tls
         self._limits = limits
         self._clock = clock
         self._connection: _Connection | None = None
@@ -140,7 +149,10 @@ class _Node:
             try:
                 await self._live_through_a_connection()
             except (OSError, TimeoutError) as error:
-                _log.info("action=cache_node_down node=%s:%d error=%s", *self._address, error)
+                _log.info("action=cache_node_down node=%s error=%s", self._address.name, error)
+                self._is_tired = True
+            except _Refused as error:
+                _log.warning("action=cache_node_refused node=%s error=%s", self._address.name, error)
                 self._is_tired = True
             finally:
                 self._tried.set()
@@ -176,11 +188,35 @@ class _Node:
     async def _live_through_a_connection(self) -> None:
         loop = asyncio.get_running_loop()
         self._is_tired = False
-        async with asyncio.timeout(self._limits.connect_s):
-            _, connection = await loop.create_connection(lambda: _Connection(self._limits), *self._address)
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._limits), self._address.host, self._address.port, ssl=self._tls
+                )
+                await self._log_in(connection)
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            raise
         self._connection = connection
         self._tried.set()
         await connection.ended.wait()
+
+    async def _log_in(self, connection: _Connection) -> None:
+        """Say who we are; without a password, ask whether one is wanted. Raises `_Refused`."""
+        user, password = self._address.user.encode(), self._address.password.encode()
+        try:
+            if password:
+                reply = await connection.send(*([b"AUTH", user, password] if user else [b"AUTH", password]))
+            else:
+                reply = await connection.send(b"PING")
+        except NodeDown as error:
+            raise OSError(str(error)) from None
+        if isinstance(reply, ReplyError):
+            # Its first word alone: the rest is the server's, who knows our password by now.
+            word = re.match(r"[A-Z]{1,20}\b", str(reply))
+            raise _Refused(word[0] if word else "an error")
 
 
 class CacheNodes:
@@ -189,11 +225,22 @@ class CacheNodes:
     The nodes should evict by themselves (`maxmemory-policy allkeys-lru` or `allkeys-lfu`); no expiry is set.
     """
 
-    def __init__(self, nodes: Sequence[str], clock: Clock, limits: NodeLimits | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        clock: Clock,
+        limits: NodeLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """tls: for nodes with `rediss://`."""
         self._limits = limits or NodeLimits()
-        self._ring = HashRing(nodes)
+        addresses = [parse_cache_address(node) for node in nodes]
+        # By name: a chunk stays where it is when a password or TLS comes.
+        self._ring = HashRing([address.name for address in addresses])
         self._slots = Slots(self._limits.at_once, self._limits.queue, "the tier of cache nodes")
-        self._nodes = {node: _Node(*_address(node), self._limits, clock) for node in nodes}
+        self._nodes = {
+            address.name: _Node(address, tls if address.is_tls else None, self._limits, clock) for address in addresses
+        }
 
     async def maintain(self) -> None:
         """Keep the connections until cancelled."""
@@ -297,21 +344,20 @@ class CacheNodes:
 
 @contextlib.asynccontextmanager
 async def open_cache_nodes(
-    nodes: Sequence[str], clock: Clock, limits: NodeLimits | None = None
+    nodes: Sequence[str], clock: Clock, limits: NodeLimits | None = None, authority: str = ""
 ) -> AsyncIterator[CacheNodes]:
-    """The tier on `nodes`, `host:port` each, with its connections. Five or more make sense; fewer hold several
-    fragments of a chunk each. Raises ValueError for what is not an address.
+    """The tier on `nodes`, addresses of `cache_address`, with its connections. Five or more make sense; fewer hold
+    several fragments of a chunk each.
+
+    authority: file with the certificates that may sign those of nodes with `rediss://`; empty for the system's.
+    Raises ValueError for what is not an address, OSError (`ssl.SSLError` is one) for a file of no use.
     """
-    store = CacheNodes(nodes, clock, limits)
+    tls = None
+    if any(parse_cache_address(node).is_tls for node in nodes):
+        tls = ssl.create_default_context(cafile=authority or None)
+    store = CacheNodes(nodes, clock, limits, tls)
     async with running(store.maintain):
         try:
             yield store
         finally:
             await store.close()
-
-
-def _address(node: str) -> tuple[str, int]:
-    host, _, port = node.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"a cache node is host:port, not {node!r}")
-    return host.strip("[]"), int(port)

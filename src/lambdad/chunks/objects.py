@@ -19,6 +19,7 @@ from obstore.store import S3Store
 
 from lambdad.chunks.files import TEMPORARY_PREFIX, write_atomically
 from lambdad.chunks.interface import StoreFull, StoreUnavailable
+from lambdad.chunks.s3_credentials import GivenKeys, StandardChain
 
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
@@ -186,11 +187,10 @@ def open_s3(
     endpoint: str | None = None,
     region: str = "us-east-1",
     prefix: str | None = None,
-    access_key_id: str | None = None,
-    secret_access_key: str | None = None,
+    keys: GivenKeys | None = None,
     timeout_s: float = 30.0,
 ) -> S3Objects:
-    """A bucket of AWS or of any compatible service. Credentials left out are looked for as AWS's tools do.
+    """A bucket of AWS or of any compatible service. Without keys, `StandardChain` finds them.
 
     Nothing is contacted yet. Plain HTTP only to an endpoint that says `http://`.
     """
@@ -201,10 +201,10 @@ def open_s3(
         config={
             "region": region,
             "endpoint": endpoint or f"https://s3.{region}.amazonaws.com",
-            "access_key_id": access_key_id or os.environ.get("AWS_ACCESS_KEY_ID", ""),
-            "secret_access_key": secret_access_key or os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
             "conditional_put": "etag",
         },
+        # Always ours: obstore itself would mix what is given here with what the environment has.
+        credential_provider=keys or StandardChain(),
         client_options={"allow_http": plain_http, "timeout": timedelta(seconds=timeout_s)},
         # Retries are the origin's, under its token bucket; a second layer of them would multiply.
         retry_config={"max_retries": 0},

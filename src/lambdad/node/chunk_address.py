@@ -1,4 +1,4 @@
-"""Addresses of chunk stores and cache nodes, as people write them. Pure."""
+"""Addresses of chunk stores, as people write them. Pure. Those of cache nodes: `chunks.cache_address`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 _BUCKET = re.compile(
     r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[A-Za-z0-9][A-Za-z0-9._/-]*?))?/?"
 )
-_NODE = re.compile(r"(?:redis://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +29,3 @@ def parse_store(text: str) -> StoreAddress:
     if match is None or ".." in text:
         raise ValueError(f"a chunk store is an absolute directory or s3://BUCKET/PREFIX, not {text!r}")
     return StoreAddress(bucket=match["bucket"], prefix=match["prefix"] or "")
-
-
-def parse_cache_node(text: str) -> str:
-    """`redis://HOST:PORT` or `HOST:PORT` as `HOST:PORT`. Raises ValueError.
-
-    Passwords are not spoken: cache nodes hold cipher text, checked when it is read, on a network of their own.
-    """
-    match = _NODE.fullmatch(text)
-    if match is None or not 0 < int(match["port"]) <= 65535:
-        raise ValueError(f"a cache node is redis://HOST:PORT, not {text!r}")
-    return f"{match['host']}:{match['port']}"

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lambdad.node.chunk_address import parse_cache_node, parse_store
+from lambdad.chunks.cache_address import parse_cache_address
+from lambdad.node.chunk_address import parse_store
 from lambdad.node.function_endpoints import ENTRIES_MAX, EndpointError, parse_entry
 from lambdad.sandbox.firewall import parse_allowed
 
@@ -49,11 +50,11 @@ class Config:
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
     base: root file system of functions from zips: a directory of `lambdad base build`; empty for the host's own files.
+    runtimes: `nearest` runs a function whose runtime the host lacks on the nearest version of its language (INIT_START
+    names it); `exact` refuses it and says what to install.
     prepared: sandboxes that are made ahead for each runtime. zygotes: whether Python starts as a fork.
     snapstart: whether versions with SnapStart start as forks of a process that is initialised already.
     roles: which roles functions may have: `any`, or `kept`: those that were made at this node and that trust Lambda.
-    runtimes: `nearest` runs a function whose runtime the host lacks on the nearest version of its language (INIT_START
-    names it); `exact` refuses it and says what to install.
     auth: `auto` checks signatures as soon as there is a key (`lambdad keys create`); `required` always does.
     egress: network of functions: `none`; `internet`, without the host and private networks; `host`, for own code only.
     egress_allow: private destinations that `internet` lets through: `10.0.0.5`, `10.1.0.0/16`, `10.0.0.5:5432`.
@@ -66,7 +67,9 @@ class Config:
     It belongs to this node alone. chunk_endpoint, chunk_region: of the bucket; AWS and `region` if empty.
     chunk_credentials: a file as AWS's tools have it, readable for the API's user; empty for the environment's.
     chunk_memory: cache of decrypted pieces. chunk_disk: cache on disk, for stores outside of the data directory.
-    cache_nodes: Redis or Valkey servers, `redis://HOST:PORT`; five or more, one of which may be lost.
+    cache_nodes: Redis or Valkey servers, `redis://HOST:PORT`; five or more, one of which may be lost. With a password
+    `redis://:PASSWORD@HOST:PORT` or `redis://USER:PASSWORD@HOST:PORT`, in the file only; over TLS `rediss://`.
+    cache_authority: a file of certificates that may sign those of the cache nodes; empty for the system's.
     chunk_collect: time between two collections of what no function needs; 0 for never.
     api_user: the user of the API process when lambdad is started as root; empty for one of its own.
     """
@@ -79,7 +82,7 @@ class Config:
     s3_endpoint: str = ""
     s3_region: str = ""
     s3_access_key: str = ""
-    s3_secret_key: str = ""
+    s3_secret_key: str = field(default="", repr=False)
     code_storage: int = 307_200
     change_wait: float = 10.0
     concurrency: int = 1000
@@ -93,13 +96,13 @@ class Config:
     freeze_after: float = 1.0
     memory_reserve: int = 512
     base: str = ""
+    runtimes: str = "nearest"
     prepared: int = 2
     zygotes: bool = True
     snapstart: bool = True
     roles: str = "any"
     auth: str = "auto"
     egress: str = "none"
-    runtimes: str = "nearest"
     egress_allow: tuple[str, ...] = ()
     function_endpoints: tuple[str, ...] = ()
     retry_delays: tuple[float, ...] = (60.0, 120.0)
@@ -117,7 +120,8 @@ class Config:
     chunk_memory: int = 256
     chunk_disk: int = 10_240
     chunk_collect: float = 21_600.0
-    cache_nodes: tuple[str, ...] = ()
+    cache_nodes: tuple[str, ...] = field(default=(), repr=False)
+    cache_authority: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -175,7 +179,7 @@ class Config:
         except ValueError as error:
             raise ConfigError(f"chunk_store: {error}") from None
         try:
-            addresses = {parse_cache_node(text) for text in self.cache_nodes}
+            addresses = {parse_cache_address(text).name for text in self.cache_nodes}
         except ValueError as error:
             raise ConfigError(f"cache_nodes: {error}") from None
         if len(addresses) != len(self.cache_nodes):
@@ -216,6 +220,11 @@ def load(path: Path | None, options: Mapping[str, Any]) -> Config:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    if any("@" in node for node in options.get("cache_nodes") or ()):
+        raise ConfigError(
+            "cache_nodes: everybody on this machine sees a command line, and with it the password; "
+            "put cache_nodes into a file for --config that nobody else may read"
+        )
     values.update({key: value for key, value in options.items() if value is not None})
     return _build(values)
 
@@ -235,7 +244,8 @@ def _build(values: Mapping[str, Any]) -> Config:
             converted[key] = value = tuple(value)
         expected = known[key].type
         if not _fits(value, str(expected)):
-            raise ConfigError(f"{key} must be {expected}, not {value!r}")
+            shown = f", not {value!r}" if known[key].repr else ""
+            raise ConfigError(f"{key} must be {expected}{shown}")
     return Config(**converted)
 
 

@@ -67,6 +67,10 @@ class Authority:
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder(issuer_name=self._name, subject_name=subject, public_key=key)
         builder = builder.serial_number(x509.random_serial_number())
+        # Python 3.13 verifies strictly, and wants both.
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signer, critical=False)
         builder = builder.not_valid_before(now - datetime.timedelta(days=1))
         return builder.not_valid_after(now + datetime.timedelta(days=_DAYS))
 

@@ -7,11 +7,13 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 _DEADLINE_S = 60.0
 
@@ -41,13 +43,25 @@ class RedisServer:
 
 
 @contextmanager
-def run_redis(program: str) -> Iterator[RedisServer]:
-    """An empty server without persistence, gone at the end."""
+def run_redis(program: str, password: str = "", certificates: Path | None = None) -> Iterator[RedisServer]:
+    """An empty server without persistence, gone at the end.
+
+    certificates: a directory of `testing.certificates`; then it speaks TLS alone.
+    """
     port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([*command, "--maxmemory", "256mb"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [program, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxmemory", "256mb"]
+    if certificates is None:
+        command += ["--port", str(port)]
+    else:
+        command += ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
+        command += ["--tls-cert-file", str(certificates / "server-cert.pem")]
+        command += ["--tls-key-file", str(certificates / "server-key.pem")]
+        command += ["--tls-ca-cert-file", str(certificates / "ca-cert.pem")]
+    if password:
+        command += ["--requirepass", password]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(lambda: _pings(port), f"Redis on port {port}")
+        _wait_for(lambda: _pings(port, certificates), f"Redis on port {port}")
         yield RedisServer(f"127.0.0.1:{port}", process)
     finally:
         if process.poll() is None:
@@ -106,11 +120,16 @@ def _wait_for(is_there: object, what: str) -> None:
         time.sleep(0.02)
 
 
-def _pings(port: int) -> bool:
+def _pings(port: int, certificates: Path | None) -> bool:
+    """Whether a server answers, be it that it wants a password."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with ExitStack() as stack:
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            if certificates is not None:
+                context = ssl.create_default_context(cafile=certificates / "ca-cert.pem")
+                connection = stack.enter_context(context.wrap_socket(connection, server_hostname="127.0.0.1"))
             connection.sendall(b"*1\r\n$4\r\nPING\r\n")
-            return connection.recv(7) == b"+PONG\r\n"
+            return connection.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
     except OSError:
         return False
 

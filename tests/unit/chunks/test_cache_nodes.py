@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from lambdad.chunks.cache_nodes import CacheNodes, NodeLimits, open_cache_nodes
 from lambdad.chunks.interface import ChunkInvalid, ChunkMissing, StoreUnavailable, name_of
 from lambdad.model.clock import SystemClock
+from lambdad.testing.certificates import Authority
 from lambdad.testing.chunk_servers import RedisServer, find_redis, free_port, run_redis
 from lambdad.testing.waiting import wait_until_async
 
@@ -184,7 +187,104 @@ def test_nobody_there_is_unavailable() -> None:
     asyncio.run(run_all())
 
 
+PASSWORD = "hush-hush/@:"
+LOGINS = {"default": "redis://:hush-hush%2F%40%3A@", "user": "redis://cache:hush-hush%2F%40%3A@"}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_password_and_a_user_open_a_server_that_wants_them(login: str) -> None:
+    async def test(address: str) -> None:
+        async with asyncio.timeout(120), open_cache_nodes([LOGINS[login] + address], SystemClock(), PATIENT) as store:
+            await store.put(name_of(CHUNKS[0]), CHUNKS[0])
+            assert await store.get(name_of(CHUNKS[0])) == CHUNKS[0]
+
+    async def make_user(address: str) -> None:
+        async with open_cache_nodes([LOGINS["default"] + address], SystemClock(), PATIENT) as store:
+            node = store._nodes[address]
+            rules = (b"on", b">" + PASSWORD.encode(), b"~lambdad:*", b"+get", b"+set", b"+exists", b"+ping")
+            assert await node.ask(b"ACL", b"SETUSER", b"cache", *rules) == b"OK"
+
+    if REDIS is None:
+        pytest.skip("no redis-server or valkey-server: install one to test the cache nodes")
+    with run_redis(REDIS, PASSWORD) as server:
+        if login == "user":
+            asyncio.run(make_user(server.address))
+        asyncio.run(test(server.address))
+
+
+@pytest.mark.parametrize(
+    ("login", "word"), [("", "NOAUTH"), (":wrong-hush@", "WRONGPASS"), ("me:wrong-hush@", "WRONG")]
+)
+def test_a_server_that_refuses_us_is_a_node_that_is_down_and_said_without_the_password(
+    login: str, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(address: str) -> None:
+        async with (
+            asyncio.timeout(120),
+            open_cache_nodes([f"redis://{login}{address}"], SystemClock(), PATIENT) as store,
+        ):
+            with pytest.raises(StoreUnavailable, match="0 of 5"):
+                await store.get(name_of(CHUNKS[0]))
+
+    if REDIS is None:
+        pytest.skip("no redis-server or valkey-server: install one to test the cache nodes")
+    with run_redis(REDIS, PASSWORD) as server, caplog.at_level("INFO"):
+        asyncio.run(test(server.address))
+    assert "cache_node_refused" in caplog.text
+    assert word in caplog.text
+    assert "hush" not in caplog.text
+
+
+def test_what_a_server_says_about_our_password_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    async def run_all() -> None:
+        async def parrot(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard = await reader.read(1000)
+            writer.write(b"-ERR " + heard.split(b"\r\n")[-2] + b"\r\n")
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(parrot, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with open_cache_nodes([f"redis://:hush@127.0.0.1:{port}"], SystemClock(), PATIENT) as store:
+            with pytest.raises(StoreUnavailable):
+                await store.get(name_of(b""))
+        server.close()
+
+    with caplog.at_level("DEBUG", "lambdad"):
+        asyncio.run(run_all())
+    assert "error=ERR" in caplog.text
+    assert "hush" not in caplog.text
+
+
+def test_over_tls_only_a_server_with_a_good_certificate_gets_the_password(tmp_path: Path) -> None:
+    async def ask(address: str, authority: str) -> bytes:
+        nodes = [f"rediss://:hush@{address}"]
+        async with asyncio.timeout(120), open_cache_nodes(nodes, SystemClock(), PATIENT, authority) as store:
+            await store.put(name_of(CHUNKS[0]), CHUNKS[0])
+            return await store.get(name_of(CHUNKS[0]))
+
+    if REDIS is None or not speaks_tls(REDIS):
+        pytest.skip("needs a redis-server or valkey-server with TLS")
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    for directory in (ours, other):
+        authority = Authority(directory.name)
+        authority.write_own(directory)
+        authority.write_server(directory)
+    with run_redis(REDIS, "hush", ours) as server:
+        assert asyncio.run(ask(server.address, str(ours / "ca-cert.pem"))) == CHUNKS[0]
+        for stranger in (str(other / "ca-cert.pem"), ""):
+            with pytest.raises(StoreUnavailable):
+                asyncio.run(ask(server.address, stranger))
+        with pytest.raises(OSError):
+            asyncio.run(ask(server.address, str(tmp_path / "none.pem")))
+
+
+def speaks_tls(program: str) -> bool:
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=30, check=False).stdout
+    return "libssl" in linked
+
+
 @pytest.mark.parametrize("node", ["localhost", ":1", "host:", "host:x"])
 def test_addresses_without_host_and_port_are_refused(node: str) -> None:
-    with pytest.raises(ValueError, match="host:port"):
+    with pytest.raises(ValueError, match="HOST:PORT"):
         CacheNodes([node], SystemClock())

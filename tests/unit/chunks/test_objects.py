@@ -14,8 +14,10 @@ import pytest
 from lambdad.chunks import objects as module
 from lambdad.chunks.interface import StoreFull, StoreUnavailable
 from lambdad.chunks.objects import DirectoryObjects, ObjectMissing, Objects, check_path, open_s3
+from lambdad.chunks.s3_credentials import GivenKeys
 from lambdad.testing.chunk_servers import free_port, run_s3
 
+KEYS = GivenKeys("t", "t")
 MOTO = shutil.which("moto_server", path=f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin")
 
 
@@ -32,9 +34,7 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     if request.param == "directory":
         return DirectoryObjects(tmp_path / "objects")
     endpoint = request.getfixturevalue("s3_endpoint")
-    return open_s3(
-        "chunks", endpoint=endpoint, prefix=tmp_path.name, access_key_id="t", secret_access_key="t", timeout_s=60
-    )
+    return open_s3("chunks", endpoint=endpoint, prefix=tmp_path.name, keys=KEYS, timeout_s=60)
 
 
 def test_objects_are_put_replaced_listed_and_deleted(objects: Objects) -> None:
@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_from_a_broken_one(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_s3_that_is_not_there_is_unavailable() -> None:
-    objects = open_s3("b", endpoint=f"http://127.0.0.1:{free_port()}", access_key_id="t", secret_access_key="t")
+    objects = open_s3("b", endpoint=f"http://127.0.0.1:{free_port()}", keys=KEYS)
 
     async def run() -> None:
         for operation in (objects.get("x"), objects.head("x"), objects.put("x", b""), objects.delete("x")):

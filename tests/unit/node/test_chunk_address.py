@@ -1,4 +1,4 @@
-"""Addresses of chunk stores and cache nodes."""
+"""Addresses of chunk stores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdad.node.chunk_address import StoreAddress, parse_cache_node, parse_store
+from lambdad.node.chunk_address import StoreAddress, parse_store
 
 
 @pytest.mark.parametrize(
@@ -29,28 +29,9 @@ def test_another_text_is_no_store(text: str) -> None:
         parse_store(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("redis://10.0.0.1:6379", "10.0.0.1:6379"),
-        ("cache-1.local:1", "cache-1.local:1"),
-        ("redis://[::1]:6379/", "[::1]:6379"),
-    ],
-)
-def test_a_cache_node_has_a_host_and_a_port(text: str, expected: str) -> None:
-    assert parse_cache_node(text) == expected
-
-
 @given(st.text(max_size=40))
 def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
-    for parse in (parse_store, parse_cache_node):
-        try:
-            parse(text)
-        except ValueError as error:
-            assert repr(text) in str(error)  # either outcome is fine
-
-
-@pytest.mark.parametrize("text", ["host", "host:0", "host:65536", "redis://user:x@host:6379", "rediss://h:1", "h:1/2"])
-def test_another_text_is_no_cache_node(text: str) -> None:
-    with pytest.raises(ValueError, match="redis://HOST:PORT"):
-        parse_cache_node(text)
+    try:
+        parse_store(text)
+    except ValueError as error:
+        assert repr(text) in str(error)  # either outcome is fine

@@ -36,7 +36,7 @@ def test_a_bucket_has_a_disk_cache_cache_nodes_and_the_credentials_of_the_enviro
     )
     assert (tiers.access_key_id, tiers.secret_access_key) == ("an-id", "hush-hush")
     assert (tiers.cache_directory, tiers.cache_bytes) == (str(tmp_path / "worker" / "chunks"), 3 * 1024**2)
-    assert (tiers.memory_bytes, tiers.nodes) == (32 * 1024**2, ("a:1", "b:2"))
+    assert (tiers.memory_bytes, tiers.nodes) == (32 * 1024**2, ("redis://a:1", "redis://b:2"))
 
 
 def test_builder_and_worker_have_the_same_store(tmp_path: Path) -> None:
@@ -60,6 +60,27 @@ def test_a_credentials_file_of_no_use_is_named_without_its_content(tmp_path: Pat
         store_of(Config(data_dir=tmp_path, chunk_store="s3://bucket", chunk_credentials=str(file)), {})
     assert "hush" not in str(raised.value)
     assert str(file) in str(raised.value)
+
+
+def test_temporary_keys_keep_their_token(tmp_path: Path) -> None:
+    store = store_of(Config(data_dir=tmp_path, chunk_store="s3://bucket"), {**WORDS, "AWS_SESSION_TOKEN": "hush-t"})
+    assert store.session_token == "hush-t"
+    file = tmp_path / "credentials"
+    file.write_text("[default]\naws_access_key_id = i\naws_secret_access_key = s\naws_session_token = t\n")
+    store = store_of(Config(data_dir=tmp_path, chunk_store="s3://bucket", chunk_credentials=str(file)), WORDS)
+    assert (store.access_key_id, store.session_token) == ("i", "t")
+
+
+def test_half_a_pair_of_keys_is_left_to_the_chain_of_awss_tools(tmp_path: Path) -> None:
+    store = store_of(Config(data_dir=tmp_path, chunk_store="s3://bucket"), {"AWS_ACCESS_KEY_ID": "an-id"})
+    assert (store.access_key_id, store.secret_access_key, store.session_token) == ("", "", "")
+
+
+def test_cache_nodes_with_logins_reach_the_worker_and_nothing_that_is_printed(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path, cache_nodes=("rediss://me:hush-hush@a:1",), cache_authority="/etc/ca.pem")
+    tiers = tiers_of(config, {})
+    assert (tiers.nodes, tiers.node_authority) == (("rediss://me:hush-hush@a:1",), "/etc/ca.pem")
+    assert "hush" not in repr(tiers) + repr(config)
 
 
 def test_nobody_prints_the_credentials(tmp_path: Path) -> None:

@@ -57,3 +57,29 @@ def test_what_others_reach_needs_keys() -> None:
     Config(host="0.0.0.0").check_keys(1)
     with pytest.raises(ConfigError, match="lambdad keys create --data-dir"):
         Config(host="0.0.0.0").check_keys(0)
+
+
+def test_a_password_of_a_cache_node_is_taken_from_a_file_alone_and_never_shown(tmp_path: Path) -> None:
+    nodes = ("redis://:hush@a:1", "rediss://me:hush@b:2")
+    with pytest.raises(ConfigError, match="command line") as raised:
+        load(None, {"cache_nodes": list(nodes)})
+    assert "hush" not in str(raised.value)
+    file = tmp_path / "node.toml"
+    file.write_text(f"cache_nodes = {list(nodes)}")
+    config = load(file, {})
+    assert config.cache_nodes == from_json(config.to_json()).cache_nodes == nodes
+    assert "hush" not in repr(config)
+    for text in (
+        'cache_nodes = "redis://:hush@a:1"',
+        'cache_nodes = ["redis://:hush@a"x"]',
+        's3_secret_key = ["hush"]',
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError) as raised:
+            load(file, {})
+        assert "hush" not in str(raised.value)
+
+
+def test_the_same_cache_node_under_two_names_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="twice"):
+        load(None, {"cache_nodes": ["redis://a:1", "rediss://a:1"]})
