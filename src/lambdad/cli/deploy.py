@@ -90,6 +90,8 @@ def deploy(
     """Create or update a function from a directory or an image, or all functions of a template."""
     if [directory, image, template].count(None) != 2:
         raise typer.BadParameter("give one of these: a directory, --image, --template")
+    if directory is not None and not directory.is_dir():
+        raise CliError(f"{directory} is not a directory: give the one that holds the function's files")
     chosen = endpoints.resolve_endpoint(endpoint)
     if template is not None:
         from lambdad.cli.deploy_template import Order, deploy_template

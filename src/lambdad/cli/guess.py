@@ -28,6 +28,13 @@ class Guess:
     because: str
 
 
+def _has_windows_line_ends(script: Path) -> bool:
+    """Whether the kernel would look for an interpreter whose name ends in a carriage return."""
+    with script.open("rb") as file:
+        line = file.readline(256)
+    return line.startswith(b"#!") and line.endswith(b"\r\n")
+
+
 def guess_function(directory: Path, layers: Iterable[Path] = ()) -> Guess | None:
     """What the files of a directory are; None if they do not tell. Raises CliError for a bootstrap that cannot run.
 
@@ -38,6 +45,8 @@ def guess_function(directory: Path, layers: Iterable[Path] = ()) -> Guess | None
         if bootstrap.is_file():
             if not os.access(bootstrap, os.X_OK):
                 raise CliError(f"{bootstrap} is not executable: chmod +x it")
+            if _has_windows_line_ends(bootstrap):
+                raise CliError(f"{bootstrap} has Windows line ends: `sed -i 's/\\r$//' {bootstrap}`")
             return Guess(PROVIDED, "bootstrap", "bootstrap" if place == directory else str(bootstrap))
     for name in _NODE_FILES:
         if (directory / name).is_file():

@@ -13,6 +13,7 @@ import typer
 
 from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption, resolve_endpoint
 from lambdad.cli.errors import CliError
+from lambdad.cli.failures import advise
 from lambdad.cli.output import note, note_table, print_json, progress, terminal_safe
 
 _PHASES = ("queue", "sandbox", "code", "init", "duration", "total")
@@ -55,7 +56,8 @@ def invoke(
     if timings and not as_json:
         note_table(("Phase", "Time"), [(phase, f"{value:.2f} ms") for phase, value in _timing_rows(result)])
     if result.get("FunctionError"):
-        note(f"the function failed: {result['FunctionError']}")
+        advice = advise(result["Payload"])
+        note(f"the function failed: {result['FunctionError']}" + (f"; {advice}" if advice else ""))
         raise typer.Exit(1)
 
 

@@ -17,7 +17,7 @@ import typer
 
 from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption, open_page, resolve_endpoint
 from lambdad.cli.errors import CliError
-from lambdad.cli.output import print_line, terminal_safe
+from lambdad.cli.output import note, print_line, terminal_safe
 
 _LINE_MAX = 2 * 1024 * 1024
 """Longest record that is read: CloudWatch's own limit is 1 MiB."""
@@ -66,9 +66,13 @@ def logs(
     chosen = _RequestFilter(request_id)
     show = _printer(as_json=as_json)
     try:
+        found = False
         for record in read(place, name, start, qualifier, follow=follow):
             if chosen.wants(record):
+                found = True
                 show(record)
+        if not found:
+            note(f"{name} has logged nothing since {since}, or there is no such function: --since 1d, lambdad ls")
     except KeyboardInterrupt:
         return
 

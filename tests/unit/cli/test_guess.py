@@ -43,6 +43,10 @@ def test_a_bootstrap_wins_if_it_can_run(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="is not executable"):
         guess_function(tmp_path)
     bootstrap.chmod(0o755)
+    bootstrap.write_bytes(b"#!/bin/sh\r\n")
+    with pytest.raises(CliError, match="Windows line ends"):
+        guess_function(tmp_path)
+    bootstrap.write_text("#!/bin/sh\n")
     assert guess_function(tmp_path) == Guess("provided", "bootstrap", "bootstrap")
 
 
