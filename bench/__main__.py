@@ -25,6 +25,7 @@ from bench.images.blocks import measure_image_blocks
 from bench.images.check import measure_image_checks
 from bench.images.corpus import missing_for_images
 from bench.images.imports import measure_image_imports
+from bench.images.kills import measure_image_kills
 from bench.images.sharing import measure_image_sharing
 from bench.images.starts import measure_image_starts
 from bench.layers import measure_layers, missing_for_layers
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "image-blocks": measure_image_blocks,
     "image-sharing": measure_image_sharing,
     "image-check": measure_image_checks,
+    "image-kills": measure_image_kills,
 }
 IMAGES = tuple(name for name in BENCHMARKS if name.startswith("image-"))
 """Those that work on the corpus of images, which is built first where it is not in the cache: ten minutes, once."""

@@ -30,6 +30,7 @@ TITLES = {
     "image-blocks": "Making images, reading blocks",
     "image-sharing": "What a corpus of images costs",
     "image-check": "Every image of the corpus against its reference",
+    "image-kills": "Functions from images while processes are killed",
 }
 """The benchmarks in the order of the page."""
 

@@ -40,17 +40,23 @@ def chunks(image: bytes) -> list[bytes]:
 BASE = base_layer()
 
 SCRIPT = """
-import hashlib, sys
+import asyncio, hashlib, sys
 from pathlib import Path
+from lambdad.chunks.codec import Salt
+from lambdad.chunks.upload import UploadPlan, iterate_in_thread, upload_image
 from lambdad.image.build import BuildOptions
+from lambdad.testing.chunk_doubles import ScriptedStore
 from lambdad.testing.image_build import build_bytes
 layers = [Path(p).read_bytes() for p in sys.argv[2:]]
+plan = UploadPlan(salt=Salt("r1"), key=bytes(32), key_name="k", context="c")
 for options in (BuildOptions(), BuildOptions(block_size=4096), BuildOptions(format="ext4")):
-    print(hashlib.sha256(build_bytes(layers, options)).hexdigest())
+    image = build_bytes(layers, options)
+    uploaded = asyncio.run(upload_image(iterate_in_thread([image]), ScriptedStore(), plan))
+    print(hashlib.sha256(image).hexdigest(), hashlib.sha256(uploaded.manifest).hexdigest())
 """
 
 
-def test_another_machines_settings_give_the_same_bytes(tmp_path: Path) -> None:
+def test_another_machines_settings_give_the_same_images_and_manifests(tmp_path: Path) -> None:
     (tmp_path / "base").write_bytes(BASE)
     (tmp_path / "top").write_bytes(LayerBuilder().file("app", b"x").whiteout("usr/lib/p3/f3").build())
     (tmp_path / "tmp").mkdir()
@@ -72,7 +78,7 @@ def test_another_machines_settings_give_the_same_bytes(tmp_path: Path) -> None:
         )
         answers.append(done.stdout.split())
     assert answers[0] == answers[1]
-    assert len(set(answers[0])) == 3
+    assert len(set(answers[0])) == 6
 
 
 @pytest.mark.skipif(bool(missing_tools()), reason=f"not installed: {missing_tools()}")
