@@ -17,6 +17,10 @@ MEMORY_MB_PER_VCPU = 1_769
 TIMEOUT_MAX_S = 900
 TIMEOUT_DEFAULT_S = 3
 INIT_TIMEOUT_S = 10.0
+"""Of an init phase that a caller waits for, and of a restore."""
+INIT_TIMEOUT_AHEAD_S = 130.0
+INIT_TIMEOUT_AHEAD_MAX_S = 900.0
+"""Of one that is run ahead: so long, or as long as the function's timeout if that is longer, up to the second."""
 EXTENSIONS_MAX = 10
 """Extensions of one environment, internal and external together."""
 

@@ -46,6 +46,7 @@ class Config:
     one function in 10 seconds; 0 for no such limits. throttle_wait: how long a request waits for room before its 429.
     inactive_after: time without a call after which a version from an image or with SnapStart becomes Inactive, and what
     was made for it is taken back; 0 for never.
+    init_timeout: how long the init phase of a sandbox may take that somebody waits for.
     stream_rate: MiB a second at which streamed responses go on after their first 6 MB, 2 on AWS; 0 for no limit.
     keep_alive: how long an idle sandbox is kept. freeze_after: how long an idle one may still use CPU.
     memory_reserve: memory of the host that sandboxes may not use up: below it, idle ones are ended.
@@ -91,6 +92,7 @@ class Config:
     scale_up: int = 1000
     throttle_wait: float = 0.05
     inactive_after: float = 1_209_600.0
+    init_timeout: float = 10.0
     stream_rate: int = 0
     keep_alive: float = 600.0
     freeze_after: float = 1.0
@@ -136,6 +138,8 @@ class Config:
             raise ConfigError("code_storage must be at least 1, and change_wait not negative")
         if self.inactive_after < 0:
             raise ConfigError(f"inactive_after must not be negative, not {self.inactive_after}")
+        if self.init_timeout <= 0:
+            raise ConfigError(f"init_timeout must be positive, not {self.init_timeout}")
         if self.stream_rate < 0:
             raise ConfigError(f"stream_rate must not be negative, not {self.stream_rate}")
         if self.prepared < 0:

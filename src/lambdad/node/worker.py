@@ -113,6 +113,7 @@ async def _serve(
                 keep_alive=config.keep_alive,
                 freeze_after=config.freeze_after,
                 memory_reserve=config.memory_reserve * MEGABYTE,
+                init_timeout=config.init_timeout,
             )
             service = WorkerService(driver, provisioner, policy, tasks.spawn, log, memory_available)
             info = WorkerInfo(catalogue.identifiers(), driver.weaknesses, os.getpid())

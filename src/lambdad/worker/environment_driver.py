@@ -81,6 +81,10 @@ class Host(Protocol):
         """Fetch code, make /tmp, plan the sandbox. Raises `SandboxError` or `ProvisionError`."""
         ...
 
+    def init_budget(self, spec: EnvironmentSpec) -> float:
+        """Seconds for its init phase."""
+        ...
+
     def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None: ...
     def refuse(self, environment: EnvironmentDriver, code: str, message: str) -> None: ...
     def reply(self, environment: EnvironmentDriver, result: InvocationResult) -> None: ...
@@ -122,7 +126,7 @@ class EnvironmentDriver:
         self._host = host
         self._loop = host.loop
         self._log = log
-        self._machine = Environment(spec.timeout_s, self)
+        self._machine = Environment(spec.timeout_s, self, host.init_budget(spec))
         self._generation = 0
         self._provision: Provision | None = None
         self._sandbox: Sandbox | None = None

@@ -14,11 +14,13 @@ from typing import Any, Protocol
 from lambdad.model.arn import function_arn
 from lambdad.model.environment import Code, EnvironmentSpec, SnapshotFailure
 from lambdad.model.invocation import Invocation, InvocationResult
+from lambdad.model.limits import INIT_TIMEOUT_S
 from lambdad.sandbox.interface import SandboxDriver, Snapshot
 from lambdad.telemetry.log import Logger
 from lambdad.worker.environment import Phase
 from lambdad.worker.environment_driver import EnvironmentDriver, FunctionLog, Provision, ProvisionError
 from lambdad.worker.eviction import GreedyDual, Idle, expired
+from lambdad.worker.init_budget import PROVISIONED, init_budget
 from lambdad.worker.keep_alive import Habit, Habits
 from lambdad.worker.restored_log import RestoredLog
 from lambdad.worker.snapshots import SNAP_START, SnapshotKeeper, SnapshotProvisioner
@@ -31,7 +33,6 @@ UNMEASURED = 8 * 1024 * 1024
 """Bytes that an idle environment counts for where nothing measures it (no memory cgroup)."""
 WORN_S = 1.0
 """A provisioned environment that has had no runtime process for so long is replaced."""
-PROVISIONED = "provisioned-concurrency"
 _RESTORE_FAILED = (
     "SnapStartException",
     "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs.",
@@ -75,12 +76,13 @@ class Provisioner(SnapshotProvisioner, Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPolicy:
     """keep_alive: seconds, the least, see `keep_alive.Habit`. freeze_after: seconds.
-    memory_reserve: bytes of the host's memory that must stay available.
+    memory_reserve: bytes of the host's memory that must stay available. init_timeout: seconds, see `init_budget`.
     """
 
     keep_alive: float
     freeze_after: float
     memory_reserve: int
+    init_timeout: float = INIT_TIMEOUT_S
 
 
 class WorkerService:
@@ -228,6 +230,9 @@ class WorkerService:
         if snapshot is None:
             raise ProvisionError("ServiceException", "The snapshot ended before it was restored. Try again.")
         return await self._provisioner.provision_restored(spec, log_stream, timings, snapshot)
+
+    def init_budget(self, spec: EnvironmentSpec) -> float:
+        return init_budget(spec, self._policy.init_timeout)
 
     def announce(self, environment: EnvironmentDriver, timings: dict[str, float]) -> None:
         self._make(self._gate.leave(environment.id, time.monotonic()))

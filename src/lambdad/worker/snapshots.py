@@ -16,6 +16,7 @@ from lambdad.model.environment import EnvironmentSpec, SnapshotFailure
 from lambdad.sandbox.interface import SandboxDriver, SandboxError, Snapshot, StartError
 from lambdad.telemetry.log import Logger
 from lambdad.worker.environment_driver import Provision, ProvisionError
+from lambdad.worker.init_budget import ahead_budget
 from lambdad.worker.output import OutputReader
 from lambdad.worker.snapshot_init import InitLog, run_init
 
@@ -23,8 +24,6 @@ SNAP_START = "snap-start"
 SNAPSHOTS_MAX = 64
 RETRY_S = 60.0
 REST_S = 1.0
-INIT_TIMEOUT_S = 130.0
-INIT_TIMEOUT_MAX_S = 900.0
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -189,8 +188,7 @@ class SnapshotKeeper:
         output = OutputReader(asyncio.get_running_loop(), snapshot.sandbox.output, log.output)
         kept = _Kept(snapshot, output, log, provision, time.monotonic())
         try:
-            timeout_s = min(max(INIT_TIMEOUT_S, spec.timeout_s), INIT_TIMEOUT_MAX_S)
-            failure = await run_init(snapshot, log, output, timeout_s)
+            failure = await run_init(snapshot, log, output, ahead_budget(spec.timeout_s))
             if failure is None:
                 await snapshot.seal()
         except BaseException:

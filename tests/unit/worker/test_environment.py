@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdad.model.invocation import Invocation, InvocationResult
@@ -318,6 +318,7 @@ def test_a_streamed_response_has_its_limit_and_a_collected_one_that_of_any_respo
 
 
 @given(st.lists(st.integers(0, 9), max_size=60))
+@settings(deadline=None)
 def test_every_invocation_is_answered_exactly_once_whatever_happens(choices: list[int]) -> None:
     """Any order of legal events: no invocation is lost, none is answered twice, and it can always be stopped."""
     effects = Recorder()

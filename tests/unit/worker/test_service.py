@@ -286,6 +286,14 @@ def test_the_report_of_a_provisioned_environment_has_no_init_but_its_log_has() -
     run(test)
 
 
+def test_an_init_phase_has_as_long_as_the_node_gives_it() -> None:
+    async def test(world: World) -> None:
+        assert world.service.init_budget(SPEC) == 7.5
+        assert world.service.init_budget(PROVISIONED) == 130.0
+
+    run(test, init_timeout=7.5)
+
+
 def test_a_flood_of_starts_of_one_function_lets_another_through() -> None:
     async def test(world: World) -> None:
         for number in range(PLACES + 10):
