@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -32,8 +33,26 @@ def other_client(node: LocalNode, service: str, account: str = "test", **options
     )
 
 
-def test_sts_says_who_calls(node: LocalNode) -> None:
+def aws(node: LocalNode, home: Path, *arguments: str) -> str:
+    """What the AWS CLI prints."""
+    environment = {
+        **os.environ,
+        "AWS_ENDPOINT_URL": node.endpoint,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "HOME": str(home),
+    }
+    program = str(Path(sys.executable).parent / "aws")
+    told = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    return told.stdout
+
+
+def test_sts_says_who_calls(node: LocalNode, tmp_path: Path) -> None:
     assert other_client(node, "sts").get_caller_identity()["Account"] == "000000000000"
+    told = json.loads(aws(node, tmp_path, "sts", "get-caller-identity"))
+    assert told == {"UserId": "000000000000", "Account": "000000000000", "Arn": "arn:aws:iam::000000000000:root"}
 
 
 def test_a_functions_log_is_read_as_cloudwatch_logs(node: LocalNode, lambda_client: Any, tmp_path: Path) -> None:
@@ -60,20 +79,9 @@ def test_a_functions_log_is_read_as_cloudwatch_logs(node: LocalNode, lambda_clie
         (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
         events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
         assert "a line of mine" in [event["message"].rstrip() for event in events["events"]]
-        environment = {
-            **os.environ,
-            "AWS_ENDPOINT_URL": node.endpoint,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "HOME": str(tmp_path),
-        }
         # What `aws logs tail` of the AWS CLI v2 calls; the v1 of PyPI has no `tail` itself.
-        program = str(Path(sys.executable).parent / "aws")
-        command = [program, "logs", "filter-log-events", "--log-group-name", group, "--interleaved"]
-        tail = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        assert tail.returncode == 0, tail.stderr
-        assert "a line of mine" in tail.stdout
+        tail = aws(node, tmp_path, "logs", "filter-log-events", "--log-group-name", group, "--interleaved")
+        assert "a line of mine" in tail
         failed = logs.filter_log_events(logGroupName=group, filterPattern='{ $.level = "ERROR" }')
         assert failed["events"] == []
         logs.delete_log_group(logGroupName=group)
@@ -82,6 +90,36 @@ def test_a_functions_log_is_read_as_cloudwatch_logs(node: LocalNode, lambda_clie
         function.invoke({"who": "mine again"})
         wait_until(lambda: "a line of mine again" in messages(), "the log of a group that was deleted", 60)
         assert "a line of mine" not in messages()
+
+
+def test_a_tail_that_follows_shows_each_line_once(node: LocalNode, lambda_client: Any) -> None:
+    """As `aws logs tail --follow` asks: for what came since the newest line, leaving out what it has shown of it."""
+    logs = other_client(node, "logs")
+    with deploy_python(lambda_client, "def handler(event, context):\n    print('line', event)\n") as function:
+        asked: dict[str, Any] = {"logGroupName": f"/aws/lambda/{function.name}", "interleaved": True, "startTime": 0}
+        shown: dict[str, str] = {}
+
+        def look() -> None:
+            try:
+                pages = logs.get_paginator("filter_log_events").paginate(**asked)
+                found = [event for page in pages for event in page["events"]]
+            except logs.exceptions.ResourceNotFoundException:
+                return
+            for event in found:
+                assert event["eventId"] not in shown or event["timestamp"] == asked["startTime"]
+                shown[event["eventId"]] = event["message"].rstrip()
+            asked["startTime"] = max([asked["startTime"], *(event["timestamp"] for event in found)])
+
+        def count(start: str) -> int:
+            look()
+            return sum(text.startswith(start) for text in shown.values())
+
+        for number in range(3):
+            function.invoke(number)
+            wait_until(lambda: count("line") == number + 1, "the next line", 60)  # noqa: B023  within its round
+        wait_until(lambda: count("REPORT") == 3, "the last line", 60)
+        assert [text for text in shown.values() if text.startswith("line")] == ["line 0", "line 1", "line 2"]
+        assert len(set(shown.values())) == len(shown)
 
 
 def test_clients_make_groups_and_put_events(node: LocalNode) -> None:
@@ -125,6 +163,12 @@ def test_a_live_tail_shows_what_comes(node: LocalNode) -> None:
         )
         results = (result for event in events for result in event["sessionUpdate"]["sessionResults"])
         assert next(results)["message"] == "hello"
+
+
+def test_the_cli_shows_a_role(node: LocalNode, tmp_path: Path) -> None:
+    role = json.loads(aws(node, tmp_path, "iam", "get-role", "--role-name", "execution"))["Role"]
+    assert role["Arn"] == "arn:aws:iam::000000000000:role/execution"
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
 def test_a_role_is_what_functions_call_it(node: LocalNode) -> None:
