@@ -19,7 +19,16 @@ from lambdad.pack.errors import PackError
 from lambdad.pack.resolver import Resolver
 from lambdad.pack.target import LIBRARY_PATH, arch_named
 from lambdad.pack.tree import Place, Root
-from lambdad.runtimes.runtime import LANGUAGE_DIRECTORY, NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime
+from lambdad.runtimes.runtime import (
+    LANGUAGE_DIRECTORY,
+    ManagedRuntime,
+    NodeRuntime,
+    ProvidedRuntime,
+    PythonRuntime,
+    RubyRuntime,
+    Runtime,
+)
+from lambdad.runtimes.start import runtime_command
 from lambdad.sandbox.spec import Bind, DirectoryRoot, HostRoot, Overlay
 
 NEEDED = ("bin/sh", "etc", "usr")
@@ -56,17 +65,17 @@ class ZipRoot:
         match runtime:
             case ProvidedRuntime():
                 return None
-            case PythonRuntime() | NodeRuntime():
+            case PythonRuntime() | NodeRuntime() | RubyRuntime():
                 if self._rootfs is None or self._has_interpreter(runtime):
                     return None
                 return _explain(self._rootfs, runtime.identifier, runtime.interpreter, runtime.prefix)
             case _:
                 assert_never(runtime)
 
-    def _has_interpreter(self, runtime: PythonRuntime | NodeRuntime) -> bool:
+    def _has_interpreter(self, runtime: ManagedRuntime) -> bool:
         assert self._rootfs is not None
-        name = f"python{runtime.minor}" if isinstance(runtime, PythonRuntime) else "node"
-        found = Root(Place("/", (self._rootfs,))).lookup(f"{LANGUAGE_DIRECTORY}/bin/{name}")
+        program = runtime_command(runtime, 0)[0]
+        found = Root(Place("/", (self._rootfs,))).lookup(program)
         return found is not None and found.is_file
 
 

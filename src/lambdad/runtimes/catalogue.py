@@ -15,25 +15,36 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import assert_never
 
-from lambdad.runtimes import node_tree, python_tree
-from lambdad.runtimes.probe import Interpreter, probe_node, probe_python
+from lambdad.runtimes import node_tree, python_tree, ruby_tree
+from lambdad.runtimes.probe import Interpreter, probe_node, probe_python, probe_ruby
 from lambdad.runtimes.runtime import (
     PROVIDED_IDENTIFIERS,
     NodeRuntime,
     ProvidedRuntime,
     PythonRuntime,
+    RubyRuntime,
     Runtime,
     RuntimeMissing,
 )
-from lambdad.runtimes.search import SearchPlaces, is_script, node_candidates, places_of_host, python_candidates
+from lambdad.runtimes.search import (
+    SearchPlaces,
+    is_script,
+    node_candidates,
+    places_of_host,
+    python_candidates,
+    ruby_candidates,
+)
 from lambdad.runtimes.stand_in import EXACT, NEAREST, find_stand_in
 from lambdad.runtimes.tree_cache import TreeError, sweep
 
 PYTHON_MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 NODE_OLDEST = 18
+RUBY_OLDEST = (3, 1)
+"""AWS's oldest is 3.2; a machine with 3.1 can stand in for it."""
 
 _PYTHON = re.compile(r"python(3\.\d+)")
 _NODE = re.compile(r"nodejs(\d+)\.x")
+_RUBY = re.compile(r"ruby(\d+\.\d+)")
 
 
 class Catalogue:
@@ -101,6 +112,10 @@ def discover(cache_dir: Path, places: SearchPlaces | None = None, choice: str = 
     for major in sorted(majors):
         newest = max((node for node in nodes if node.release[0] == major), key=lambda node: node.release)
         runtimes.append(_node_runtime(newest, cache_dir))
+    rubies = [probed for path in ruby_candidates(places) if (probed := probe_ruby(path, cache_dir)) is not None]
+    for series in sorted({ruby.release[:2] for ruby in rubies if ruby.release[:2] >= RUBY_OLDEST}):
+        newest = max((ruby for ruby in rubies if ruby.release[:2] == series), key=lambda ruby: ruby.release)
+        runtimes.append(_ruby_runtime(newest, cache_dir))
     used = [Path(runtime.runtime_dir).name for runtime in runtimes if not isinstance(runtime, ProvidedRuntime)]
     sweep(cache_dir / "runtimes", used, time.time())
     runtimes.extend(ProvidedRuntime(identifier) for identifier in PROVIDED_IDENTIFIERS)
@@ -117,6 +132,8 @@ def make_tree(runtime: Runtime) -> None:
             )
         case NodeRuntime():
             node_tree.build_node_tree(Path(runtime.runtime_dir), runtime.interpreter, runtime.major)
+        case RubyRuntime():
+            ruby_tree.build_ruby_tree(Path(runtime.runtime_dir))
         case ProvidedRuntime():
             pass
         case _:
@@ -137,6 +154,12 @@ def explain_missing(identifier: str, present: Iterable[str]) -> str:
         return (
             f"The runtime {identifier} needs Node.js {node[1]}, and lambdad found none on this machine. Install it, "
             f"for example with `nvm install {node[1]}` or your distribution's packages, then restart lambdad. "
+            f"Runtimes here: {there}."
+        )
+    if ruby := _RUBY.fullmatch(identifier):
+        return (
+            f"The runtime {identifier} needs Ruby {ruby[1]}, and lambdad found none on this machine. Install it, "
+            f"for example with `rbenv install {ruby[1]}` or your distribution's packages, then restart lambdad. "
             f"Runtimes here: {there}."
         )
     return (
@@ -176,4 +199,14 @@ def _node_runtime(found: Interpreter, cache_dir: Path) -> NodeRuntime:
         interpreter=found.executable,
         prefix=found.prefix,
         runtime_dir=str(cache_dir / "runtimes" / node_tree.node_tree_name(found.release[0])),
+    )
+
+
+def _ruby_runtime(found: Interpreter, cache_dir: Path) -> RubyRuntime:
+    return RubyRuntime(
+        identifier=f"ruby{found.release[0]}.{found.release[1]}",
+        version=found.version,
+        interpreter=found.executable,
+        prefix=found.prefix,
+        runtime_dir=str(cache_dir / "runtimes" / ruby_tree.ruby_tree_name()),
     )

@@ -16,6 +16,7 @@ from lambdad.runtimes.runtime import (
     NodeRuntime,
     ProvidedRuntime,
     PythonRuntime,
+    RubyRuntime,
     Runtime,
 )
 
@@ -112,6 +113,20 @@ def _defaults(runtime: Runtime | None, spec: EnvironmentSpec) -> dict[str, str]:
                 TASK_DIRECTORY,
             )
             variables |= {"NODE_PATH": ":".join(places), "PWD": TASK_DIRECTORY, "SHLVL": "0"}
+        case RubyRuntime(abi=abi):
+            gems = (
+                f"{TASK_DIRECTORY}/vendor/bundle/ruby/{abi}",
+                f"/opt/ruby/gems/{abi}",
+                RUNTIME_DIRECTORY,
+                f"{RUNTIME_DIRECTORY}/ruby/{abi}",
+            )
+            variables |= {
+                "GEM_HOME": RUNTIME_DIRECTORY,
+                "GEM_PATH": ":".join(gems),
+                "RUBYLIB": f"{TASK_DIRECTORY}:{RUNTIME_DIRECTORY}/lib:/opt/ruby/lib",
+                "PWD": TASK_DIRECTORY,
+                "SHLVL": "0",
+            }
         case ProvidedRuntime(identifier="provided.al2"):
             variables |= {"PATH": _PATH_WITHOUT_LANGUAGE, "LD_LIBRARY_PATH": _LIBRARY_PATH_WITHOUT_LANGUAGE}
         case ProvidedRuntime() | None:
@@ -145,7 +160,7 @@ def _reserved(
         variables["AWS_LAMBDA_LOG_GROUP_NAME"] = spec.log_group or f"/aws/lambda/{spec.function_name}"
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
     match runtime:
-        case PythonRuntime() | NodeRuntime():
+        case PythonRuntime() | NodeRuntime() | RubyRuntime():
             variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{spec.runtime}"
         case ProvidedRuntime() | None:
             pass

@@ -36,11 +36,17 @@ _NODE_PROBE = """
 console.log(JSON.stringify({version: process.versions.node, executable: process.execPath,
                             final: !process.version.includes("-")}))
 """
+_RUBY_PROBE = """
+require "json"
+require "rbconfig"
+puts JSON.generate(version: RUBY_VERSION, engine: RUBY_ENGINE, executable: File.realpath(RbConfig.ruby),
+                   prefix: File.realpath(RbConfig::CONFIG["prefix"]), final: RUBY_PATCHLEVEL >= 0)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """What an interpreter said of itself. version: `3.11.7`, `20.20.2`. soabi is empty for Node."""
+    """What an interpreter said of itself. version: `3.11.7`, `20.20.2`. soabi is that of a Python."""
 
     language: str
     version: str
@@ -70,6 +76,14 @@ def probe_node(path: str, cache_dir: Path) -> Interpreter | None:
     executable = os.path.realpath(str(answer.get("executable", "")))
     prefix = os.path.dirname(os.path.dirname(executable))
     return _interpreter("node", {**answer, "executable": executable, "prefix": prefix})
+
+
+def probe_ruby(path: str, cache_dir: Path) -> Interpreter | None:
+    """The CRuby at `path`, or None if it is not a released one that runs here."""
+    answer = _probe(path, (path, "--disable=gems", "-e", _RUBY_PROBE), cache_dir)
+    if answer is None or answer.get("engine") != "ruby":
+        return None
+    return _interpreter("ruby", answer)
 
 
 def _interpreter(language: str, answer: Mapping[str, Any]) -> Interpreter | None:

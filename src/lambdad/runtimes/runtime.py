@@ -1,7 +1,8 @@
 """The managed runtimes as values: what a function's `Runtime` means on this host.
 
-A runtime is an interpreter of the host with AWS's own client for it, or nothing but a place to look for `bootstrap`
-(`provided`). Where interpreters come from is `catalogue.py`; what a process is given is `start.py`.
+A runtime is an interpreter of the host with a client of the Runtime API for it, AWS's own where that can be had, or
+nothing but a place to look for `bootstrap` (`provided`). Where interpreters come from is `catalogue.py`; what a process
+is given is `start.py`.
 """
 
 from __future__ import annotations
@@ -64,6 +65,27 @@ class NodeRuntime:
         return int(self.version.split(".")[0])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RubyRuntime:
+    """CRuby with our own client: AWS's is a gem.
+
+    identifier: `ruby3.2`. version: `3.2.4`.
+    interpreter, prefix: absolute paths on the host, links resolved.
+    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
+    """
+
+    identifier: str
+    version: str
+    interpreter: str
+    prefix: str
+    runtime_dir: str
+
+    @property
+    def abi(self) -> str:
+        """What directories of gems are named after: `3.2.0`."""
+        return f"{self.version.rpartition('.')[0]}.0"
+
+
 @dataclass(frozen=True, slots=True)
 class ProvidedRuntime:
     """The function, or a layer, brings an executable named `bootstrap`."""
@@ -71,4 +93,7 @@ class ProvidedRuntime:
     identifier: str
 
 
-Runtime = PythonRuntime | NodeRuntime | ProvidedRuntime
+ManagedRuntime = PythonRuntime | NodeRuntime | RubyRuntime
+"""Those with an interpreter of the host."""
+
+Runtime = ManagedRuntime | ProvidedRuntime

@@ -33,8 +33,15 @@ _NODE_IN_HOME = (
     ".local/share/mise/installs/node/*/bin",
     ".volta/tools/image/node/*/bin",
 )
+_RUBY_IN_HOME = (
+    ".rbenv/versions/*/bin",
+    ".rubies/*/bin",
+    ".rvm/rubies/*/bin",
+    ".local/share/mise/installs/ruby/*/bin",
+)
 _PYTHON_IN_ROOT = ("opt/*/bin", "opt/python/*/bin", "opt/hostedtoolcache/Python/*/*/bin")
 _NODE_IN_ROOT = ("opt/*/bin", "opt/hostedtoolcache/node/*/*/bin", "usr/local/n/versions/node/*/bin")
+_RUBY_IN_ROOT = ("opt/*/bin", "opt/rubies/*/bin", "opt/hostedtoolcache/Ruby/*/*/bin", "usr/local/rvm/rubies/*/bin")
 _EVERYWHERE = ("/usr/local/bin", "/usr/bin")
 
 
@@ -62,6 +69,11 @@ def python_candidates(places: SearchPlaces, minor: str) -> Iterator[str]:
 def node_candidates(places: SearchPlaces) -> Iterator[str]:
     """Files named `node` or `nodeNN`, the same file never twice."""
     yield from _unique(_files(places, _NODE_IN_HOME, _NODE_IN_ROOT, ("node", "nodejs", "node[0-9][0-9]")), "")
+
+
+def ruby_candidates(places: SearchPlaces) -> Iterator[str]:
+    """Files named `ruby` or `ruby3.2`, the same file never twice."""
+    yield from _unique(_files(places, _RUBY_IN_HOME, _RUBY_IN_ROOT, ("ruby", "ruby[0-9].[0-9]")), "")
 
 
 def is_script(path: str) -> bool:

@@ -18,9 +18,11 @@ from lambdad.runtimes.runtime import (
     LAYERS_DIRECTORY,
     RUNTIME_DIRECTORY,
     TASK_DIRECTORY,
+    ManagedRuntime,
     NodeRuntime,
     ProvidedRuntime,
     PythonRuntime,
+    RubyRuntime,
     Runtime,
 )
 from lambdad.sandbox.spec import Bind, Exec, Fork, Overlay, ZygoteSpec
@@ -104,7 +106,7 @@ def zygote_spec(runtime: PythonRuntime) -> ZygoteSpec:
 def runtime_binds(runtime: Runtime) -> tuple[Bind, ...]:
     """What a sandbox of this runtime sees besides its root and the function: interpreter and client."""
     match runtime:
-        case PythonRuntime() | NodeRuntime():
+        case PythonRuntime() | NodeRuntime() | RubyRuntime():
             binds = [Bind(runtime.prefix, LANGUAGE_DIRECTORY), Bind(runtime.runtime_dir, RUNTIME_DIRECTORY)]
             if not f"{runtime.prefix}/".startswith("/usr/"):
                 # Forks of the zygote know the interpreter's files by their own path; /usr is in every root.
@@ -116,7 +118,7 @@ def runtime_binds(runtime: Runtime) -> tuple[Bind, ...]:
             assert_never(runtime)
 
 
-def runtime_command(runtime: PythonRuntime | NodeRuntime, memory_mb: int) -> tuple[str, ...]:
+def runtime_command(runtime: ManagedRuntime, memory_mb: int) -> tuple[str, ...]:
     """The program that a booted sandbox runs. memory_mb: the function's memory, for V8's heaps."""
     match runtime:
         case PythonRuntime():
@@ -132,6 +134,9 @@ def runtime_command(runtime: PythonRuntime | NodeRuntime, memory_mb: int) -> tup
                 f"--max-old-space-size={memory_mb * 90 // 100}",
                 f"{RUNTIME_DIRECTORY}/index.mjs",
             )
+        case RubyRuntime():
+            interpreter = os.path.relpath(runtime.interpreter, runtime.prefix)
+            return (f"{LANGUAGE_DIRECTORY}/{interpreter}", f"{RUNTIME_DIRECTORY}/bootstrap.rb")
         case _:
             assert_never(runtime)
 
@@ -159,7 +164,7 @@ def _start(
                 places = f"{TASK_DIRECTORY}/bootstrap {LAYERS_DIRECTORY}/bootstrap"
                 return InvalidEntrypoint(f"Couldn't find valid bootstrap(s): [{places}]")
             return Exec((bootstrap,))
-        case PythonRuntime() | NodeRuntime():
+        case PythonRuntime() | NodeRuntime() | RubyRuntime():
             command = runtime_command(runtime, spec.memory_mb)
             wrapper = spec.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
             if wrapper:

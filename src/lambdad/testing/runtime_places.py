@@ -23,7 +23,7 @@ from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.limits import EPHEMERAL_DEFAULT_MB, FILES_MAX, MEGABYTE, PROCESSES_MAX
 from lambdad.runtimes.environment import AwsAccess
-from lambdad.runtimes.runtime import TASK_DIRECTORY, NodeRuntime, ProvidedRuntime, PythonRuntime
+from lambdad.runtimes.runtime import TASK_DIRECTORY, NodeRuntime, ProvidedRuntime, PythonRuntime, RubyRuntime
 from lambdad.runtimes.start import InvalidEntrypoint, prepare_start, runtime_command
 from lambdad.sandbox.interface import ExitStatus, Sandbox, SandboxDriver, StartError, Volume
 from lambdad.sandbox.native import NativeDriver
@@ -275,6 +275,8 @@ def _plain_command(subject: Subject) -> Sequence[str]:
             return (str(subject.program or subject.task / "bootstrap"),)
         case PythonRuntime():
             return (runtime.interpreter, "-S", f"{runtime.runtime_dir}/bootstrap.py")
+        case RubyRuntime():
+            return (runtime.interpreter, f"{runtime.runtime_dir}/bootstrap.rb")
         case NodeRuntime():
             command = runtime_command(runtime, MEMORY_MB)
             return (runtime.interpreter, *command[1:-1], f"{runtime.runtime_dir}/index.mjs")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lambdad.runtimes import catalogue as module
-from lambdad.runtimes.catalogue import Catalogue, discover, explain_missing
-from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime, RuntimeMissing
+from lambdad.runtimes.catalogue import Catalogue, discover, explain_missing, make_tree
+from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, RubyRuntime, Runtime, RuntimeMissing
 from lambdad.runtimes.search import SearchPlaces
 from lambdad.runtimes.tree_cache import TreeError
 
@@ -38,6 +38,21 @@ def _node(folder: Path, version: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "node"
     answer = {"version": version, "executable": str(path), "final": True}
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def _ruby(folder: Path, version: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "ruby"
+    answer = {
+        "version": version,
+        "engine": "ruby",
+        "executable": str(path),
+        "prefix": str(folder.parent),
+        "final": True,
+    }
     path.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
     path.chmod(0o755)
     return str(path)
@@ -88,6 +103,18 @@ def test_even_releases_of_node_from_18_on_count(tmp_path: Path) -> None:
     assert isinstance(found, NodeRuntime) and found.version == "20.2.0"
 
 
+def test_the_newest_ruby_of_each_series_counts_from_3_1_on(tmp_path: Path) -> None:
+    for name, version in (("a", "2.7.8"), ("b", "3.1.2"), ("c", "3.3.1"), ("d", "3.3.6")):
+        _ruby(tmp_path / name / "bin", version)
+    catalogue = _discover(tmp_path, *(f"{name}/bin" for name in "abcd"))
+    assert catalogue.identifiers()[:2] == ("ruby3.1", "ruby3.3")
+    found = catalogue.get("ruby3.3")
+    assert isinstance(found, RubyRuntime)
+    assert (found.version, found.abi) == ("3.3.6", "3.3.0")
+    make_tree(found)
+    assert "LambdadRuntime" in (Path(found.runtime_dir) / "bootstrap.rb").read_text()
+
+
 def test_this_host_offers_at_least_the_python_that_runs_lambdad(catalogue: Catalogue) -> None:
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
     found = catalogue.get(f"python{minor}")
@@ -102,6 +129,7 @@ def test_a_missing_runtime_says_how_to_get_it(tmp_path: Path) -> None:
         catalogue.get("python3.12")
     assert catalogue.check("provided") is None
     assert "`nvm install 22`" in (catalogue.check("nodejs22.x") or "")
+    assert "`rbenv install 3.4`" in (catalogue.check("ruby3.4") or "")
     for identifier in ("java21", "python3.8", "nodejs16.x", "python3.99", "nonsense\n"):
         assert "as `provided.al2023` with an executable named `bootstrap`" in explain_missing(identifier, ())
 

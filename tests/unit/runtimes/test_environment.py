@@ -7,13 +7,14 @@ from dataclasses import replace
 from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec, Image
 from lambdad.runtimes.environment import AwsAccess, build_environment
-from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, Runtime
+from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, RubyRuntime, Runtime
 from lambdad.testing.specs import make_spec
 
 PYTHON = PythonRuntime(
     identifier="python3.11", version="3.11.7", interpreter="/p", prefix="/x", soabi="s", runtime_dir="/r"
 )
 NODE = NodeRuntime(identifier="nodejs20.x", version="20.20.2", interpreter="/n", prefix="/x", runtime_dir="/r")
+RUBY = RubyRuntime(identifier="ruby3.3", version="3.3.5", interpreter="/n", prefix="/x", runtime_dir="/r")
 SPEC = make_spec(namespace=Namespace("000000000000", "eu-west-1"), memory_mb=256)
 RESERVED = {
     "_HANDLER": "app.handler",
@@ -45,6 +46,16 @@ ACCESS = AwsAccess(access_key_id="AK", secret_access_key="SK", session_token="ST
 
 def _build(runtime: Runtime | None, spec: EnvironmentSpec, initialization_type: str = "on-demand") -> dict[str, str]:
     return build_environment(runtime, spec, log_stream="stream", access=ACCESS, initialization_type=initialization_type)
+
+
+def test_ruby_looks_for_gems_where_aws_does() -> None:
+    variables = _build(RUBY, replace(SPEC, runtime="ruby3.3"))
+    assert variables["GEM_HOME"] == "/var/runtime"
+    assert variables["GEM_PATH"] == (
+        "/var/task/vendor/bundle/ruby/3.3.0:/opt/ruby/gems/3.3.0:/var/runtime:/var/runtime/ruby/3.3.0"
+    )
+    assert variables["RUBYLIB"].split(":")[0] == "/var/task"
+    assert variables["AWS_EXECUTION_ENV"] == "AWS_Lambda_ruby3.3"
 
 
 def test_python_gets_what_it_gets_on_aws_and_nothing_else() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.runtimes.probe import probe_node, probe_python
+from lambdad.runtimes.probe import probe_node, probe_python, probe_ruby
 
 PYTHON_ANSWER = {
     "implementation": "cpython",
@@ -21,6 +21,11 @@ PYTHON_ANSWER = {
     "free_threaded": False,
 }
 NODE_ANSWER = {"version": "20.1.0", "executable": "/opt/node/bin/node", "final": True}
+
+
+RUBY_ANSWER = {
+    "version": "3.2.1", "engine": "ruby", "executable": "/opt/ruby/bin/ruby", "prefix": "/opt/ruby", "final": True
+}  # fmt: skip
 
 
 def _program(path: Path, output: str, status: int = 0) -> str:
@@ -100,3 +105,10 @@ def test_a_node_tells_version_and_prefix(tmp_path: Path) -> None:
     assert found is not None
     assert (found.release, found.prefix) == ((20, 1, 0), "/opt/node")
     assert probe_node(_program(tmp_path / "rc", json.dumps({**NODE_ANSWER, "final": False})), tmp_path / "c") is None
+
+
+def test_a_ruby_is_one_if_it_is_crubys_and_released(tmp_path: Path) -> None:
+    found = probe_ruby(_program(tmp_path / "ruby", json.dumps(RUBY_ANSWER)), tmp_path / "cache")
+    assert found is not None and (found.release, found.prefix) == ((3, 2, 1), "/opt/ruby")
+    for name, change in (("jruby", {"engine": "jruby"}), ("preview", {"final": False})):
+        assert probe_ruby(_program(tmp_path / name, json.dumps({**RUBY_ANSWER, **change})), tmp_path / "cache") is None

@@ -6,7 +6,14 @@ import os
 import sys
 from pathlib import Path
 
-from lambdad.runtimes.search import SearchPlaces, is_script, node_candidates, places_of_host, python_candidates
+from lambdad.runtimes.search import (
+    SearchPlaces,
+    is_script,
+    node_candidates,
+    places_of_host,
+    python_candidates,
+    ruby_candidates,
+)
 
 
 def _executable(path: Path, text: bytes = b"\x7fELF") -> str:
@@ -42,6 +49,18 @@ def test_node_is_found_by_its_names_and_managers(tmp_path: Path) -> None:
     _executable(tmp_path / "bin" / "node-gyp")
     places = SearchPlaces(path=(str(tmp_path / "bin"),), homes=(str(home),), roots=(str(root),))
     assert {path for path in node_candidates(places) if path.startswith(str(tmp_path))} == expected
+
+
+def test_ruby_is_found_by_its_names_and_managers(tmp_path: Path) -> None:
+    home, root = tmp_path / "home", tmp_path / "root"
+    expected = {
+        _executable(tmp_path / "bin" / "ruby3.1"),
+        _executable(home / ".rbenv/versions/3.2.4/bin/ruby"),
+        _executable(root / "opt/rubies/ruby-3.3.0/bin/ruby"),
+    }
+    _executable(tmp_path / "bin" / "rubygems")
+    places = SearchPlaces(path=(str(tmp_path / "bin"),), homes=(str(home),), roots=(str(root),))
+    assert {path for path in ruby_candidates(places) if path.startswith(str(tmp_path))} == expected
 
 
 def test_a_file_with_many_names_is_one_candidate(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ function start_fpm(string $root, string $socket): mixed
 {
     // FPM leaves this process group: outside of a sandbox it would outlive a runtime that is killed.
     $command = is_executable('/usr/bin/setpriv') ? ['setpriv', '--pdeathsig', 'TERM'] : [];
-    array_push($command, 'php-fpm8.2', '--nodaemonize', '--allow-to-run-as-root', '--fpm-config', __DIR__ . '/php-fpm.conf');
+    $options = ['--nodaemonize', '--force-stderr', '--allow-to-run-as-root', '--fpm-config', __DIR__ . '/php-fpm.conf'];
+    array_push($command, 'php-fpm8.2', ...$options);
     if (is_file("$root/preload.php")) {
         $user = posix_geteuid() === 0 ? 'root' : '';
         array_push($command, '-d', "opcache.preload=$root/preload.php", '-d', "opcache.preload_user=$user");

@@ -1,0 +1,1 @@
+"""What goes into the /var/runtime of a Ruby sandbox: Ruby, as package data."""
