@@ -412,7 +412,9 @@ def test_a_hundred_processes_behind_a_tiny_quota_die_at_once(lab: Lab, runner: a
     async def scenario() -> None:
         # They spin once all are there: spinning, they would starve the shell that makes them.
         child = "(read nothing < /tmp/go; while :; do :; done) &"
-        script = f"mkfifo /tmp/go; i=0; while [ $i -lt 100 ]; do {child} i=$((i+1)); done; : > /tmp/go; echo ready; wait"
+        script = (
+            f"mkfifo /tmp/go; i=0; while [ $i -lt 100 ]; do {child} i=$((i+1)); done; : > /tmp/go; echo ready; wait"
+        )
         async with started(lab, shell(script), pids=150, cpus=1.0) as sandbox:
             output = Output(sandbox)
             await output.wait_for(lambda data: b"ready" in data)

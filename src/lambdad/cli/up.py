@@ -11,11 +11,14 @@ import typer
 from lambdad.cli.errors import CliError
 from lambdad.cli.up_watches import Watch, Watches, parse_watches
 
+_WATCHING = ("watch", "watch_layer")
+
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def up(
+    context: typer.Context,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file; options win over it.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: 9000.")] = None,
@@ -67,29 +70,17 @@ def up(
     ] = None,
 ) -> None:
     """Run a node: the Lambda API and the sandboxes behind it. Ctrl-C ends it."""
-    options: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "data_dir": data_dir,
-        "region": region,
-        "concurrency": concurrency,
-        "keep_alive": keep_alive,
-        "auth": auth,
-        "base": None if base is None else str(base),
-        "runtimes": runtimes,
-        "roles": roles,
-        "egress": egress,
-        "egress_allow": egress_allow or None,
-        "function_endpoints": function_endpoints or None,
-        "chunk_store": chunk_store,
-        "chunk_endpoint": chunk_endpoint,
-        "cache_nodes": cache_nodes or None,
-        "zygotes": zygotes,
-        "json_logs": json_logs,
-        "log_level": log_level,
-    }
     watches = parse_watches(watch or (), watch_layer or ())
-    raise typer.Exit(_run(config, options, watches))
+    raise typer.Exit(_run(config, _chosen(context.params), watches))
+
+
+def _chosen(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given and are keys of the configuration, by their names there."""
+    own = ("config", *_WATCHING)
+    options = {name: value for name, value in parameters.items() if name not in own and value not in (None, [], ())}
+    if "base" in options:
+        options["base"] = str(options["base"])
+    return options
 
 
 def _run(file: Path | None, options: Mapping[str, Any], watches: Sequence[Watch]) -> int:

@@ -202,6 +202,7 @@ class _Node:
         self._observer = observer = EventObserver(metrics, EventMetrics(metrics.registry))
         self._placement.on_lingered = observer.lingered
         self._sweep = Sweep(store, blobs, executor)
+        self._logs = _log_groups(paths, self._clock)
         self._control = self._control_plane(paths, blobs, locations, executor)
         self._events = make_events(
             config, paths, queue, self._catalogue, self._placement, observer, deliver, tasks, log
@@ -216,35 +217,7 @@ class _Node:
         )
         self._catalogue.on_inactive = lambda version: self._idleness.wake(version, self._clock.time())
         observer.on_called = self._idleness.called
-        gate = make_gate(config, paths, self._catalogue, self._clock)
-        desk = Desk(
-            resolver=self._catalogue,
-            runner=self._placement,
-            observer=observer,
-            write_error=serialize_error,
-            clock=self._clock,
-            pace=_pace(config, self._clock),
-        )
-        frontend, streams = InvokeFrontend(desk, self._events), StreamFrontend(desk)
-        urls = FunctionUrlFrontend(desk, self._catalogue, GateOfUrls(gate))
-        pages = self._pages(
-            paths, MetricsPage(metrics, self._observe_environments), CodePage(blobs, locations, self._clock)
-        )
-        self._logs = _log_groups(paths, self._clock)
-        operations = _operations(self._control.operations, config, self._clock)
-        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, self._clock)
-        app = HttpApp(
-            load_service(),
-            frontend,
-            streams,
-            urls,
-            operations,
-            pages,
-            gate=gate,
-            neighbours=Neighbours(self._logs, store, GateOfNeighbours(gate), tasks.spawn, log, self._clock.time),
-            spawn=tasks.spawn,
-            log=log,
-        )
+        app = self._http_app(paths, metrics, CodePage(blobs, locations, self._clock))
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
 
     def _control_plane(
@@ -265,6 +238,36 @@ class _Node:
             patience_s=self._config.change_wait,
             provisioner=self._placement,
             role_check=kept_role if self._config.roles == KEPT else any_role,
+        )
+
+    def _http_app(self, paths: Paths, metrics: Metrics, code: CodePage) -> HttpApp:
+        gate = make_gate(self._config, paths, self._catalogue, self._clock)
+        desk = Desk(
+            resolver=self._catalogue,
+            runner=self._placement,
+            observer=self._observer,
+            write_error=serialize_error,
+            clock=self._clock,
+            pace=_pace(self._config, self._clock),
+        )
+        frontend, streams = InvokeFrontend(desk, self._events), StreamFrontend(desk)
+        urls = FunctionUrlFrontend(desk, self._catalogue, GateOfUrls(gate))
+        pages = self._pages(paths, MetricsPage(metrics, self._observe_environments), code)
+        operations = _operations(self._control.operations, self._config, self._clock)
+        operations["InvokeAsync"] = _invoke_async(self._catalogue, self._events, self._clock)
+        return HttpApp(
+            load_service(),
+            frontend,
+            streams,
+            urls,
+            operations,
+            pages,
+            gate=gate,
+            neighbours=Neighbours(
+                self._logs, self._store, GateOfNeighbours(gate), self._tasks.spawn, self._log, self._clock.time
+            ),
+            spawn=self._tasks.spawn,
+            log=self._log,
         )
 
     def _pages(self, paths: Paths, metrics: MetricsPage, code: CodePage) -> dict[str, tuple[Audience, Page]]:

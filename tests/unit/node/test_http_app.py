@@ -60,7 +60,9 @@ class World:
             {"GetFunction": self.get_function, "ListFunctions": self.fail},
             {"/metrics": (Audience.MACHINE, self.page), "/_lambdad/code/": (Audience.EVERYBODY, self.page)},
             gate=gate,
-            neighbours=Neighbours(logs, SqliteStore(nowhere), GateOfNeighbours(gate), self.spawn, silent(), lambda: 1.0),
+            neighbours=Neighbours(
+                logs, SqliteStore(nowhere), GateOfNeighbours(gate), self.spawn, silent(), lambda: 1.0
+            ),
             spawn=self.spawn,
             log=silent(),
         )
