@@ -104,6 +104,23 @@ def test_links_that_lead_nowhere_are_an_error_not_a_hang() -> None:
         flatten(LayerBuilder().symlink("a", "b").symlink("b", "a").file("a/x"))
 
 
+@pytest.mark.parametrize("names", ["short", "n" * 255])
+def test_a_chain_of_forty_links_is_followed_as_the_kernel_does_and_a_longer_one_refused(names: str) -> None:
+    def chain(length: int) -> LayerBuilder:
+        layer = LayerBuilder().directory("end")
+        for number in range(length):
+            target = "end" if number == 0 else f"{number - 1:03d}{names[3:]}"
+            layer.symlink(f"{number:03d}{names[3:]}", target)
+        return layer.file(f"{length - 1:03d}{names[3:]}/file", b"x")
+
+    tree, _ = flatten(chain(40))
+    end = tree.lookup(ROOT, b"end")
+    assert end is not None
+    assert tree.lookup(end, b"file") is not None
+    with pytest.raises(InvalidImage, match="broken link"):
+        flatten(chain(41))
+
+
 def test_a_hard_link_without_a_file_is_refused() -> None:
     with pytest.raises(InvalidImage, match="no file to link to"):
         flatten(LayerBuilder().hardlink("a", "missing"))
