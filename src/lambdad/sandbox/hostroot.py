@@ -19,7 +19,7 @@ from lambdad.sandbox.network import GATEWAY
 from lambdad.sandbox.spec import Bind
 
 USER_NAME = "sbx_user1051"
-SANDBOX_NAME = "sandbox.localdomain"
+SANDBOX_NAMES = "sandbox.localdomain sandbox"
 """What a sandbox calls itself; extensions listen there for telemetry."""
 
 _TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -110,12 +110,12 @@ def write_etc(directory: Path, names: Mapping[str, str], host: Path = Path("/etc
 
 def name_files(egress: str, host: Path = Path("/etc")) -> dict[str, str]:
     """The files of /etc that say how names become addresses, by what network a sandbox has."""
-    hosts = f"127.0.0.1 localhost {SANDBOX_NAME}\n::1 localhost ip6-localhost\n"
+    hosts = f"127.0.0.1 localhost {SANDBOX_NAMES}\n::1 localhost ip6-localhost\n"
     match egress:
         case "internet":
             return {"hosts": hosts, "resolv.conf": f"nameserver {GATEWAY}\n"}
         case "host":
-            own = f"127.0.0.1 {SANDBOX_NAME}\n"
+            own = f"127.0.0.1 {SANDBOX_NAMES}\n"
             return {"hosts": own + _read(host / "hosts"), "resolv.conf": _read(host / "resolv.conf")}
         case _:
             return {"hosts": hosts, "resolv.conf": ""}

@@ -7,42 +7,31 @@ seconds of g++ do what minutes of autotools do. Nothing of the package is run wh
 
 from __future__ import annotations
 
-import base64
 import ctypes.util
-import hashlib
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lambdad.runtimes.tree_cache import TreeError
 from lambdad.testing.kept import content_key, obtain
+from lambdad.testing.npm_package import NpmPackage, fetch_package
 
 _TIMEOUT_S = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Package:
-    """integrity: as npm writes it."""
-
-    name: str
-    version: str
-    integrity: str
-
-
-CLIENT = _Package(
+CLIENT = NpmPackage(
     "aws-lambda-ric",
     "3.3.0",
     "sha512-9p06TbKVK4a050NY/vYOxhMHvnIiUu5o1W0//q6yNLSqA/c91pn4BOj3C3sRTpplkUNsGJdU5qWyU2STo6L8hA==",
 )
-_ADDON_API = _Package(
+_ADDON_API = NpmPackage(
     "node-addon-api",
     "6.1.0",
     "sha512-+eawOlIgy680F0kBzPUNFhMZGtJ1YmqM6l4+Crf4IkImjYrO/mqPwRMh352g23uIaQKFItcQ64I7KMaJxHgAVA==",
 )
-_HEADERS = _Package(
+_HEADERS = NpmPackage(
     "node-api-headers",
     "1.9.0",
     "sha512-2oNILP4jXwRB4ywnYKjVk1YyJ96n2D4EOVJO6S3oYZ5PtbJrw3Yt9TpAuX3nBLMuzn74rnfGQrv13pS9vC+YiA==",
@@ -80,7 +69,7 @@ def build_client() -> Path:
 def _build(work: Path) -> None:
     sources = work / "sources"
     for package in (CLIENT, _ADDON_API, _HEADERS):
-        _unpack(_fetch(package, work), sources)
+        _unpack(fetch_package(package, work), sources)
     client = sources / CLIENT.name
     for archive in (f"{_CPP}.tar.gz", f"{_CURL}.tar.gz"):
         with tarfile.open(client / "deps" / archive) as tar:
@@ -113,17 +102,6 @@ def _compile(sources: Path, client: Path) -> None:
         ),
         sources,
     )
-
-
-def _fetch(package: _Package, work: Path) -> Path:
-    """The package's archive, verified."""
-    wanted = f"{package.name}@{package.version}"
-    _run(("npm", "pack", wanted, "--ignore-scripts", "--silent", "--pack-destination", str(work)), work)
-    archive = work / f"{package.name}-{package.version}.tgz"
-    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if f"sha512-{digest}" != package.integrity:
-        raise TreeError(f"npm delivered another {wanted} than the one that is known: sha512-{digest}")
-    return archive
 
 
 def _unpack(archive: Path, sources: Path) -> None:

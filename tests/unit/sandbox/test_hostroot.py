@@ -88,11 +88,11 @@ def test_who_resolves_names_depends_on_the_network(tmp_path: Path) -> None:
     assert name_files("none", tmp_path)["resolv.conf"] == ""
     assert name_files("internet", tmp_path)["resolv.conf"] == "nameserver 169.254.0.1\n"
     assert "database" not in name_files("internet", tmp_path)["hosts"]
-    hosts = "127.0.0.1 sandbox.localdomain\n10.0.0.1 database\n"
+    hosts = "127.0.0.1 sandbox.localdomain sandbox\n10.0.0.1 database\n"
     assert name_files("host", tmp_path) == {"hosts": hosts, "resolv.conf": "nameserver 192.168.1.1\n"}
     for egress in ("none", "internet"):
-        assert "127.0.0.1 localhost sandbox.localdomain\n" in name_files(egress, tmp_path)["hosts"]
+        assert "127.0.0.1 localhost sandbox.localdomain sandbox\n" in name_files(egress, tmp_path)["hosts"]
     assert name_files("host", tmp_path / "nothing") == {
-        "hosts": "127.0.0.1 sandbox.localdomain\n",
+        "hosts": "127.0.0.1 sandbox.localdomain sandbox\n",
         "resolv.conf": "",
     }
