@@ -20,6 +20,7 @@ from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption
 from lambdad.cli.errors import CliError
 from lambdad.cli.guess import Guess, family_of, guess_function, newest
 from lambdad.cli.layer_directories import forget_replaced, layer_directories, publish_layers
+from lambdad.cli.layer_releases import is_release, resolve_releases
 from lambdad.cli.output import note, print_json, print_table, progress, size
 from lambdad.cli.watching import run_once_or_watch
 from lambdad.stack.errors import StackError
@@ -58,7 +59,7 @@ def deploy(
     handler: Annotated[str | None, typer.Option(help="Such as app.handler. Default: guessed from the files.")] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layers", metavar="ARN|DIR", help="Layer version, or what is to be one; repeat."),
+        typer.Option("--layers", metavar="ARN|NAME@N|DIR", help="Version, release, or what is to be one; repeat."),
     ] = None,
     env: Annotated[
         list[str] | None,
@@ -115,7 +116,7 @@ def deploy(
 def _deploy_function(wanted: Wanted, endpoint: Endpoint, publish: bool, as_json: bool) -> tuple[Path, ...]:
     """Deploy and print what was made. Returns the places of its code."""
     directory = wanted.directory
-    layers = layer_directories(wanted.settings.get("Layers", ()))
+    layers = layer_directories([one for one in wanted.settings.get("Layers", ()) if not is_release(one)])
     guess = None if directory is None or (wanted.runtime and wanted.handler) else guess_function(directory, layers)
     configuration = _deploy(wanted, guess, endpoint, is_published=publish)
     if as_json:
@@ -171,7 +172,11 @@ def _deploy(wanted: Wanted, guess: Guess | None, endpoint: Endpoint, *, is_publi
     with service_errors(endpoint), progress(f"Deploying {wanted.name}"):
         current = _current(client, wanted.name)
         if "Layers" in wanted.settings:
-            published = publish_layers(client, wanted.settings["Layers"])
+            architecture = wanted.architecture or (current or {}).get("Architectures", [DEFAULT_ARCHITECTURE])[0]
+            layers = resolve_releases(
+                wanted.settings["Layers"], wanted.directory, client.meta.region_name, architecture
+            )
+            published = publish_layers(client, layers)
             wanted = replace(wanted, settings={**wanted.settings, "Layers": published})
         if current is None:
             _create(client, endpoint, wanted, guess)

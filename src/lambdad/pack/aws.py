@@ -28,12 +28,14 @@ _RETRY_CODES = frozenset(
 class BotoLayerService:
     """One region of one account.
 
-    endpoint: empty for AWS; bucket: for zips over 50 MB, `{region}` in it is replaced.
+    endpoint: empty for AWS; bucket: for zips over 50 MB, `{region}` in it is replaced; timeout_s: for one answer.
     """
 
-    def __init__(self, region: str, *, profile: str = "", endpoint: str = "", bucket: str = "") -> None:
+    def __init__(
+        self, region: str, *, profile: str = "", endpoint: str = "", bucket: str = "", timeout_s: float = 300.0
+    ) -> None:
         session = boto3.Session(profile_name=profile or None, region_name=region)
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=300)
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=timeout_s)
         options: dict[str, Any] = {"config": config}
         if endpoint:
             options["endpoint_url"] = endpoint
