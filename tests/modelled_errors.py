@@ -35,6 +35,12 @@ HOOKED = zip_of(
         "    raise ValueError('no')\ndef handler(event, context):\n    return 1\n"
     }
 )
+LATE = zip_of(
+    {
+        "app.py": "import time\nfrom snapshot_restore_py import register_after_restore\n@register_after_restore\n"
+        "def hook():\n    time.sleep(60)\ndef handler(event, context):\n    return 1\n"
+    }
+)
 BIG = zip_of({"app.py": "", "big": hashlib.shake_256(b"big").digest(700_000)})
 
 
@@ -250,6 +256,10 @@ CASES: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("InvokeAsync", {"FunctionName": "slow:1", "InvokeArgs": b"{}"}),
         ("InvokeWithResponseStream", {"FunctionName": "slow", "Qualifier": "1"}),
     ],
+    "SnapStartTimeoutException": [
+        ("Invoke", {"FunctionName": "late", "Qualifier": "1"}),
+        ("InvokeWithResponseStream", {"FunctionName": "late", "Qualifier": "1"}),
+    ],
     "SnapStartException": [
         ("Invoke", {"FunctionName": "hooked", "Qualifier": "1"}),
         ("InvokeWithResponseStream", {"FunctionName": "hooked", "Qualifier": "1"}),
@@ -330,9 +340,7 @@ REASONS: dict[str, dict[str, set[str]]] = {
     },
     "CodeStorageExceededException": {"a version is made of code that is there already": {"PublishVersion"}},
     "ResourceNotReadyException": {"what becomes Inactive has an error of its own; networks are not taken back": set()},
-    "SnapStartTimeoutException": {
-        "caused in tests/api/test_snapstart.py, if at all: it takes ten seconds": set(),
-    },
+    "SnapStartTimeoutException": {ANSWERED_BEFORE: {"InvokeAsync"}},
     "SnapStartRegenerationFailureException": {"a lost snapshot is made again, or the function starts without": set()},
     "SnapStartException": {ANSWERED_BEFORE: {"InvokeAsync"}},
     "InvalidRuntimeException": {ANSWERED_BEFORE: {"InvokeAsync"}},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -28,6 +29,7 @@ from tests.modelled_errors import (
     HOOKED,
     ITS_ALIAS,
     LAST,
+    LATE,
     LAYER,
     LAYER_PERMISSION,
     PERMISSION,
@@ -51,13 +53,18 @@ from lambdad.testing.waiting import wait_until
 
 
 class World:
-    """The node, what the cases are about, and which operations have succeeded on the way there."""
+    """The node, what the cases are about, and which operations have succeeded on the way there.
+
+    late: by operation, requests for the function `late`, whose errors take ten seconds: they are on their way.
+    """
 
     def __init__(self, node: LocalNode, registry: socket.socket) -> None:
         self.node = node
         self.succeeded: set[str] = set()
         self.client = self._connect(ACCOUNT)
         self.full = self._connect(FULL)
+        self.waiting = ThreadPoolExecutor(2)
+        self.late: dict[str, Future[Any]] = {}
         name = hashlib.sha256(f"{ARN}:function:f".encode()).hexdigest()[:8]
         self.known = {
             "<image>": f"127.0.0.1:{registry.getsockname()[1]}/held:1",
@@ -95,6 +102,12 @@ class World:
                 body.close()
         return answer
 
+    def expect(self, client: Any, operation: str, params: Mapping[str, Any]) -> Any:
+        """`send`, or what came of it if it was sent before."""
+        if params.get("FunctionName") == "late" and operation in self.late:
+            return self.late[operation].result(90)
+        return self.send(client, operation, params)
+
     def settle(self, name: str) -> None:
         def is_settled() -> bool:
             shown = self.client.get_function_configuration(FunctionName=name)
@@ -128,6 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             made = World(node, registry)
             fill(made)
             yield made
+            made.waiting.shutdown()
         finally:
             assert node.stop() == []
 
@@ -138,6 +152,7 @@ def fill(world: World) -> None:
     for name in ("f", "other", "signed", "stopped"):
         call("CreateFunction", **new_function(name))
     call("CreateFunction", **new_function("foreign", Runtime="dotnet8"))
+    call("CreateFunction", **new_function("late", Code={"ZipFile": LATE}, SnapStart=SNAPSTART, Timeout=30))
     call("CreateFunction", **new_function("slow", Code={"ZipFile": SLOW}, SnapStart=SNAPSTART, Timeout=30))
     call("CreateFunction", **new_function("hooked", Code={"ZipFile": HOOKED}, SnapStart=SNAPSTART))
     pending = {"PackageType": "Image", "Code": {"ImageUri": world.known["<image>"]}, "Role": ROLE}
@@ -149,8 +164,11 @@ def fill(world: World) -> None:
     enforced = {"UntrustedArtifactOnDeployment": "Enforce"}
     config = call("CreateCodeSigningConfig", AllowedPublishers=PUBLISHERS, CodeSigningPolicies=enforced)
     world.known["<csc>"] = config["CodeSigningConfig"]["CodeSigningConfigArn"]
-    for name in ("f", "other", "signed", "stopped", "foreign", "slow", "hooked"):
+    for name in ("f", "other", "signed", "stopped", "foreign", "slow", "hooked", "late"):
         world.settle(name)
+    publish(world, "late")
+    for operation, params in CASES["SnapStartTimeoutException"]:
+        world.late[operation] = world.waiting.submit(world.send, world.client, operation, params)
     call("PutFunctionCodeSigningConfig", FunctionName="signed", CodeSigningConfigArn="<csc>")
     call("PutFunctionConcurrency", FunctionName="stopped", ReservedConcurrentExecutions=0)
     call("PublishVersion", FunctionName="f")
@@ -192,7 +210,7 @@ def _reason(pair: tuple[str, str]) -> str | None:
 @pytest.mark.parametrize("pair", [pair for pair in _pairs() if _caused(pair)], ids="-".join)
 def test_a_modelled_error_is_caused(world: World, pair: tuple[str, str]) -> None:
     operation, code = pair
-    if code.startswith("SnapStart"):
+    if code in ("SnapStartException", "SnapStartNotReadyException"):
         _publish_anew(world, code)
     client = world.full if code == "CodeStorageExceededException" else world.client
     modelled = next(
@@ -200,7 +218,7 @@ def test_a_modelled_error_is_caused(world: World, pair: tuple[str, str]) -> None
     ).metadata["error"]["httpStatusCode"]
     for params in _caused(pair):
         with pytest.raises(ClientError) as caught:
-            world.send(client, operation, params)
+            world.expect(client, operation, params)
         answer = caught.value.response
         assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == (code, modelled), answer
         assert answer["Error"]["Message"]
@@ -211,9 +229,19 @@ def _publish_anew(world: World, code: str) -> None:
     name, package = ("slow", SLOW) if code == "SnapStartNotReadyException" else ("hooked", HOOKED)
     world.call("DeleteFunction", FunctionName=name)
     world.create(name, Code={"ZipFile": package}, SnapStart=SNAPSTART, Timeout=30)
-    world.call("PublishVersion", FunctionName=name)
     if name == "hooked":
-        world.client.get_waiter("published_version_active").wait(FunctionName=name, Qualifier="1")
+        publish(world, name)
+    else:
+        world.call("PublishVersion", FunctionName=name)
+
+
+def publish(world: World, name: str) -> None:
+    """Version 1, with its snapshot."""
+    world.call("PublishVersion", FunctionName=name)
+    wait_until(
+        lambda: world.client.get_function(FunctionName=name, Qualifier="1")["Configuration"]["State"] == "Active",
+        f"the snapshot of {name}",
+    )
 
 
 def test_each_error_has_a_case_or_a_reason() -> None:
