@@ -24,6 +24,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLOSING_LINE = re.compile(r"^=* ?\d+ (passed|failed|skipped|error).* in [\d.]+s.*$")
+NOTICE = "NOTICE: "
+"""Begins a line of a stage that the summary repeats."""
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest", "-q")
@@ -57,6 +59,7 @@ class Outcome:
     closing: list[str] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
     second_attempt: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     note: str = ""
 
     def tests(self, outcome: str) -> list[str]:
@@ -80,6 +83,7 @@ STAGES = (
     Stage("api", (PYTEST,), ("tests/api",), limit=900, retry=PYTEST),
     Stage("hostile", (PYTEST,), ("tests/hostile",), limit=900, retry=PYTEST),
     Stage("guest", ((PYTHON, "-m", "tests.vm", "-q"),), limit=1800, retry=(PYTHON, "-m", "tests.vm", "-q")),
+    Stage("boot", (PYTEST,), ("tests/boot",), limit=900, retry=PYTEST),
 )
 
 
@@ -133,6 +137,8 @@ def _execute(command: Sequence[str], limit: float, outcome: Outcome) -> int:
             for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip()
                 print(line, flush=True)
+                if line.startswith(NOTICE):
+                    outcome.notices.append(line.removeprefix(NOTICE))
                 if CLOSING_LINE.match(COLOUR.sub("", line)):
                     outcome.closing.append(COLOUR.sub("", line).strip("= "))
             code = process.wait()
@@ -179,6 +185,8 @@ def _summarise(outcomes: Sequence[Outcome]) -> None:
     for (reason, stage), count in sorted(skipped.items(), key=lambda item: -item[1]):
         print(f"skipped: {count} in {stage}: {reason}")
     for outcome in outcomes:
+        for notice in outcome.notices:
+            print(f"NOTICE, in {outcome.stage.name}: {notice}")
         for nodeid in outcome.second_attempt:
             print(f"passed only on the second attempt, in {outcome.stage.name}: {nodeid}")
         for nodeid in outcome.tests("failed") + outcome.tests("broken"):

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# The guest's first process: loads what the root disk needs, then hands over to guest-init.sh on it.
+# The guest's first process: loads what the root disk needs, then hands over to guest-init.sh on it, or to what
+# lambdad.init= of the kernel's command line names.
 /bin/busybox mkdir -p /proc /dev /newroot
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs devtmpfs /dev
@@ -14,4 +15,5 @@ fi
 tries=0
 until [ -b /dev/vda ] || [ $tries -ge 200 ]; do tries=$((tries + 1)); /bin/busybox usleep 20000; done
 /bin/busybox mount -t ext4 -o rw,noatime /dev/vda /newroot || /bin/busybox poweroff -f
-exec /bin/busybox switch_root /newroot /usr/local/sbin/guest-init
+init=$(/bin/busybox sed -n 's/.*lambdad\.init=\([^ ]*\).*/\1/p' /proc/cmdline)
+exec /bin/busybox switch_root /newroot "${init:-/usr/local/sbin/guest-init}"

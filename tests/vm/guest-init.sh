@@ -22,8 +22,14 @@ echo $$ > /sys/fs/cgroup/session.scope/cgroup.procs
 mkdir -p /lambdad
 mount -t ext4 /dev/vdb /lambdad
 cd /lambdad || exec poweroff -f
-LAMBDAD_TEST_REPORT=/lambdad/results/report.json xargs -a results/arguments python3 -m pytest < /dev/null
+mkfifo /run/tests
+python3 -m tests.vm.guest_watch /run/tests &
+watch=$!
+LAMBDAD_TEST_WATCH=/run/tests LAMBDAD_TEST_REPORT=/lambdad/results/report.json \
+    xargs -a results/arguments python3 -m pytest -p tests.vm.guest_watch < /dev/null
 echo $? > results/exit
+kill $watch 2> /dev/null
+wait $watch
 cd /
 umount /lambdad || { echo "the project's disk is still busy"; sync; }
 sync

@@ -38,6 +38,7 @@ PACKAGES = (
     "curl",
     "psmisc",
     "strace",
+    "nbd-client",
 )
 BOOT_MODULES = (
     "virtio_ring",
@@ -58,18 +59,24 @@ SITE_PACKAGES = f"/usr/local/lib/python{PYTHON}/dist-packages"
 
 @dataclass(frozen=True, slots=True)
 class GuestImage:
-    """What QEMU boots. disk: to be used with a snapshot, never written."""
+    """What QEMU boots. disk: to be used with a snapshot, never written. debian: a tar of its tree for other images."""
 
     kernel: Path
     initramfs: Path
     disk: Path
+    debian: Path
 
 
 def obtain_image() -> GuestImage:
     """From the cache, or made anew (minutes, with downloads) if something that it is made of has changed."""
     pins = pinned_requirements()
     directory = obtain("guest", _key(pins), lambda target: _build(target, pins))
-    return GuestImage(directory / "vmlinuz", directory / "initramfs.cpio", directory / "root.ext4")
+    return GuestImage(
+        kernel=directory / "vmlinuz",
+        initramfs=directory / "initramfs.cpio",
+        disk=directory / "root.ext4",
+        debian=directory / "debian.tar",
+    )
 
 
 def pinned_requirements() -> list[str]:
