@@ -199,6 +199,30 @@ def test_an_image_that_is_not_there_fails_the_function_with_a_reason(lambda_clie
     lambda_client.delete_function(FunctionName=name)
 
 
+@pytest.mark.parametrize(("damage", "code"), [("another digest", "InvalidImage"), ("cut off", "InternalError")])
+def test_a_registry_that_lies_fails_the_update_with_a_reason_and_the_old_image_goes_on(
+    lambda_client: Any, registry: Registry, damage: str, code: str
+) -> None:
+    with deploy_image(lambda_client, push_function(registry, "good")) as function:
+        known = set(registry.content)
+        uri = push_function(registry, "bad" + damage.replace(" ", ""))
+        layers = {path for path, (kind, _) in registry.content.items() if kind == "application/octet-stream"} - known
+        for path in layers:
+            kind, content = registry.content[path]
+            if not content.startswith(b"\x1f\x8b"):
+                continue  # the image's configuration
+            lies = {"another digest": content[:-1] + bytes([content[-1] ^ 1]), "cut off": content[:-9]}
+            registry.content[path] = (kind, lies[damage])
+        lambda_client.update_function_code(FunctionName=function.name, ImageUri=uri)
+        with pytest.raises(WaiterError):
+            lambda_client.get_waiter("function_updated_v2").wait(FunctionName=function.name)
+        told = lambda_client.get_function_configuration(FunctionName=function.name)
+        assert (told["LastUpdateStatus"], told["LastUpdateStatusReasonCode"]) == ("Failed", code)
+        assert "sha256:" in told["LastUpdateStatusReason"]
+        assert told["State"] == "Active"
+        assert function.invoke({}).value["marker"] == "good"
+
+
 def test_an_image_without_a_program_is_an_invalid_entrypoint(lambda_client: Any, registry: Registry) -> None:
     uri = push_function(registry, "five", Entrypoint=["/no/such/program"])
     with deploy_image(lambda_client, uri) as function:
