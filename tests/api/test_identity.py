@@ -154,6 +154,41 @@ def test_a_key_may_do_what_its_policy_says(closed: Closed, tmp_path: Path) -> No
         assert refusal(reader.invoke_with_response_stream, FunctionName=function.name)[0] == "AccessDeniedException"
 
 
+def test_a_functions_tags_decide_who_may_call_it(closed: Closed, tmp_path: Path) -> None:
+    policy, owner = tmp_path / "policy.json", closed.client(closed.owner)
+    of_team = {"StringEquals": {"aws:ResourceTag/team": "a"}}
+    allow = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*", "Condition": of_team}
+    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    user = closed.client(closed.key("tag", "--account", ONE, "--policy", str(policy)))
+    with deploy_python(owner, ECHO, Tags={"team": "a"}) as function:
+        arn = owner.get_function_configuration(FunctionName=function.name)["FunctionArn"]
+        assert user.invoke(FunctionName=function.name)["StatusCode"] == 200
+        user.get_function(FunctionName=arn)
+        owner.tag_resource(Resource=arn, Tags={"team": "b"})
+        for call in (user.invoke, user.get_function):
+            assert refusal(call, FunctionName=function.name)[0] == "AccessDeniedException"
+        owner.untag_resource(Resource=arn, TagKeys=["team"])
+        assert refusal(user.invoke, FunctionName=function.name)[0] == "AccessDeniedException"
+
+
+def test_a_resource_policy_may_shut_out_everybody_but_one(closed: Closed) -> None:
+    owner = closed.client(closed.owner)
+    ada, bob = (
+        closed.client(closed.key(name, "--account", ONE, "--policy", "AWSLambda_FullAccess")) for name in ("ada", "bob")
+    )
+    with deploy_python(owner, ECHO) as function:
+        arn = owner.get_function_configuration(FunctionName=function.name)["FunctionArn"]
+        excepted = {"AWS": [f"arn:aws:iam::{ONE}:user/ada", f"arn:aws:iam::{ONE}:root"]}
+        deny = {"Effect": "Deny", "NotPrincipal": excepted, "Action": "lambda:InvokeFunction", "Resource": arn}
+        document = {"Version": "2012-10-17", "Statement": [deny]}
+        owner.put_resource_policy(ResourceArn=arn, Policy=json.dumps(document))
+        assert json.loads(owner.get_policy(FunctionName=function.name)["Policy"])["Statement"] == [deny]
+        assert ada.invoke(FunctionName=function.name)["StatusCode"] == 200
+        assert owner.invoke(FunctionName=function.name)["StatusCode"] == 200
+        code, message = refusal(bob.invoke, FunctionName=function.name)
+        assert (code, "with an explicit deny in a resource-based policy" in message) == ("AccessDeniedException", True)
+
+
 def test_a_url_is_public_when_its_policy_says_so(closed: Closed) -> None:
     owner = closed.client(closed.owner)
     with deploy_python(owner, ECHO) as function:
