@@ -66,6 +66,29 @@ def test_an_exception_is_an_unhandled_error_with_a_trace(lambda_client: Any) -> 
         assert outcome.value["stackTrace"]
 
 
+def test_traces_name_files_as_they_are_on_aws(lambda_client: Any) -> None:
+    """Whether the process was forked or booted; and whoever logs is found in spite of it."""
+    source = """
+import logging
+
+def handler(event, context):
+    records = []
+    logging.getLogger().addFilter(lambda record: records.append(record) or True)
+    logging.getLogger().warning("here")
+    return [records[0].pathname, records[0].funcName]
+"""
+    with (
+        deploy_python(lambda_client, "raise RuntimeError('at once')\n") as broken,
+        deploy_python(lambda_client, "handler = 3\n") as number,
+        deploy_python(lambda_client, source) as logging,
+    ):
+        begun, called = (function.invoke().value["stackTrace"] for function in (broken, number))
+        assert begun[0].startswith('  File "/var/lang/lib/python3.')
+        assert "import_module" in begun[0]
+        assert called[0].startswith('  File "/var/runtime/awslambdaric/bootstrap.py"')
+        assert logging.invoke().value == ["/var/task/app.py", "handler"]
+
+
 def test_a_missing_module_is_an_import_error(lambda_client: Any) -> None:
     with deploy_python(lambda_client, "import nothing_like_this\n") as function:
         outcome = function.invoke({})

@@ -14,6 +14,7 @@ LD_LIBRARY_PATH of the zygote. `lambdad.runtimes.start` therefore boots function
 
 from __future__ import annotations
 
+import _imp
 import atexit
 import base64
 import gc
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 RUNTIME_DIRECTORY = "/var/runtime"
+LANGUAGE_DIRECTORY = "/var/lang"
 _HERE = os.path.dirname(os.path.realpath(__file__))
 _kept: list[object] = []
 
@@ -88,6 +90,8 @@ def preload() -> None:
         importlib.import_module(name)
     _warm()
     _relocate_modules(_runtime_directory())
+    library = os.path.dirname(os.__file__)
+    _relocate_code({_HERE: _runtime_directory(), library: library.replace(sys.base_prefix, LANGUAGE_DIRECTORY, 1)})
     sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()
@@ -299,7 +303,7 @@ def _forget_the_zygote() -> None:
     _reset_standard_streams()
     _reset_logging()
     _reset_modules()
-    _reset_installation("/var/lang")
+    _reset_installation(LANGUAGE_DIRECTORY)
     _reset_client()
 
 
@@ -378,6 +382,23 @@ def _relocate_modules(directory: str) -> None:
     """
     for module in list(sys.modules.values()):
         _relocate(module, directory)
+
+
+def _relocate_code(places: Mapping[str, str]) -> None:
+    """Say of the functions that the zygote loaded that their files are where sandboxes have them, for tracebacks.
+
+    places: from directories of the host to those of sandboxes. Done in the zygote, as `_relocate_modules` is.
+    """
+    files: dict[str, str] = {}
+    for thing in gc.get_objects():
+        if type(thing) is types.FunctionType:
+            file = thing.__code__.co_filename
+            if file not in files:
+                old = next((place for place in places if file.startswith(place + os.sep)), "")
+                files[file] = places[old] + file[len(old) :] if old else file
+            _imp._fix_co_filename(thing.__code__, files[file])  # type: ignore[attr-defined]
+    # By it logging tells its own frames from those of its callers.
+    logging._srcfile = logging.addLevelName.__code__.co_filename
 
 
 def _relocate(module: types.ModuleType, directory: str) -> None:
