@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
@@ -127,7 +129,7 @@ class HttpApp:
             self._log.exception(
                 "request.failed", error, request_id=request_id, method=request.method, path=request.path
             )
-            response = serialize_error(service_error("An error of lambdad itself; its log tells more."), request_id)
+            response = serialize_error(service_error(in_words(error)), request_id)
         responder.send(response)
 
     async def _answer(self, request: Request, request_id: str) -> Response:
@@ -146,3 +148,17 @@ class HttpApp:
         namespace = self._gate.authorize_operation(caller, operation.name, parameters, request)
         output = await handler(request, namespace, request_id, parameters)
         return serialize_response(operation, output, request_id)
+
+
+def in_words(error: Exception) -> str:
+    """What a caller may know of an error that is not theirs."""
+    match error:
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            is_full = True
+        case sqlite3.OperationalError():
+            is_full = "full" in str(error)
+        case _:
+            is_full = False
+    if is_full:
+        return "The disk of lambdad's data directory is full: free some of it, and try again."
+    return "An error of lambdad itself; its log tells more."

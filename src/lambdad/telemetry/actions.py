@@ -19,6 +19,7 @@ Action = Literal[
     "node.ready",
     "node.stopped",
     "node.stopping",
+    "process.cannot_serve",
     "process.died",
     "process.killed",
     "process.restart_failed",

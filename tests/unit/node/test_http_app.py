@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import sqlite3
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from lambdad.identity.gate import Audience
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import not_found
 from lambdad.neighbours.service import Neighbours
 from lambdad.node.gate import GateOfNeighbours
-from lambdad.node.http_app import HttpApp
+from lambdad.node.http_app import HttpApp, in_words
 from lambdad.store.metadata import SqliteStore
 from lambdad.telemetry.log import silent
 from lambdad.telemetry.log_groups import LogGroups
@@ -166,3 +170,17 @@ def test_pages_are_found_by_name_or_prefix_and_others_list_them() -> None:
     assert world.ask("GET", "/metrics").body == b"page"
     assert world.ask("GET", "/_lambdad/code/abc").body == b"page"
     assert world.ask("GET", "/_lambdad/nothing").status == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "is full"),
+        (sqlite3.OperationalError("database or disk is full"), "is full"),
+        (OSError(errno.EIO, "Input/output error"), "An error of lambdad itself"),
+        (sqlite3.OperationalError("database is locked"), "An error of lambdad itself"),
+    ],
+)
+def test_a_full_disk_is_called_that(error: Exception, words: str) -> None:
+    assert words in in_words(error)

@@ -94,7 +94,7 @@ def prove_user_namespaces() -> None:
         try:
             check(libc.unshare(CLONE_NEWUSER), "unshare user")
         except OSError as error:
-            os._exit(error.errno)
+            os._exit(error.errno or 1)
         os._exit(0)
     code = os.waitpid(child, 0)[1] >> 8
     if code:
