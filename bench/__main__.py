@@ -26,6 +26,7 @@ from bench.images.check import measure_image_checks
 from bench.images.corpus import missing_for_images
 from bench.images.imports import measure_image_imports
 from bench.images.kills import measure_image_kills
+from bench.images.million import measure_many_files
 from bench.images.sharing import measure_image_sharing
 from bench.images.starts import measure_image_starts
 from bench.layers import measure_layers, missing_for_layers
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[Setup], Measurement]] = {
     "image-sharing": measure_image_sharing,
     "image-check": measure_image_checks,
     "image-kills": measure_image_kills,
+    "image-million": measure_many_files,
 }
 IMAGES = tuple(name for name in BENCHMARKS if name.startswith("image-"))
 """Those that work on the corpus of images, which is built first where it is not in the cache: ten minutes, once."""

@@ -31,6 +31,7 @@ TITLES = {
     "image-sharing": "What a corpus of images costs",
     "image-check": "Every image of the corpus against its reference",
     "image-kills": "Functions from images while processes are killed",
+    "image-million": "An image of a million files",
 }
 """The benchmarks in the order of the page."""
 
