@@ -142,6 +142,7 @@ class _Supervisor:
             process.stdin.close()
             async with asyncio.timeout(START_TIMEOUT_S):
                 if await _read_line(loop, ready_in) != READY:
+                    await process.wait()  # a signal would only come between it and its end
                     raise StartupError(f"the {role} process ended before it was ready; the lines above tell why")
         except TimeoutError:
             await self._end(child)
