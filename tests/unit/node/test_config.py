@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +86,15 @@ def test_a_password_of_a_cache_node_is_taken_from_a_file_alone_and_never_shown(t
 def test_the_same_cache_node_under_two_names_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="twice"):
         load(None, {"cache_nodes": ["redis://a:1", "rediss://a:1"]})
+
+
+def test_the_document_has_every_key_with_its_default() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", text, re.MULTILINE))
+    assert rows.keys() == {item.name for item in fields(Config)}
+    del rows["data_dir"]
+    described = {key: tomllib.loads(f"value = {shown.strip('`')}")["value"] for key, shown in rows.items()}
+    config = Config()
+    assert described == {
+        key: list(value) if isinstance(value := getattr(config, key), tuple) else value for key in described
+    }
