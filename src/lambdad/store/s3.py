@@ -59,7 +59,8 @@ class S3Packages:
             ) from error
         except BotoCoreError as error:
             raise invalid_parameter(
-                f"Error occurred while GetObject. The object store of this node cannot be reached: {error}"
+                f"Error occurred while GetObject. The object store of this node cannot be reached: {error}. "
+                "`s3_endpoint`, `s3_access_key` and `s3_secret_key` of its configuration name another."
             ) from error
         return data
 
