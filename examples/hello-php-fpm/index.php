@@ -30,7 +30,7 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
         echo 'not here';
         break;
     case '/crash':
-        exit(posix_kill(getmypid(), SIGKILL));
+        exit(posix_kill(getmypid(), 9)); // SIGKILL, which only the command line knows by name
     default:
         header('Content-Type: application/json; charset=utf-8');
         echo json_encode([

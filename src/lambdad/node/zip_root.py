@@ -21,6 +21,7 @@ from lambdad.pack.target import LIBRARY_PATH, arch_named
 from lambdad.pack.tree import Place, Root
 from lambdad.runtimes.runtime import (
     LANGUAGE_DIRECTORY,
+    JavaRuntime,
     ManagedRuntime,
     NodeRuntime,
     ProvidedRuntime,
@@ -65,7 +66,7 @@ class ZipRoot:
         match runtime:
             case ProvidedRuntime():
                 return None
-            case PythonRuntime() | NodeRuntime() | RubyRuntime():
+            case PythonRuntime() | NodeRuntime() | RubyRuntime() | JavaRuntime():
                 if self._rootfs is None or self._has_interpreter(runtime):
                     return None
                 return _explain(self._rootfs, runtime.identifier, runtime.interpreter, runtime.prefix)

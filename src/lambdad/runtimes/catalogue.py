@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import assert_never
 
-from lambdad.runtimes import node_tree, python_tree, ruby_tree
-from lambdad.runtimes.probe import Interpreter, probe_node, probe_python, probe_ruby
+from lambdad.runtimes import java_tree, node_tree, python_tree, ruby_tree
+from lambdad.runtimes.probe import Interpreter, probe_java, probe_node, probe_python, probe_ruby
 from lambdad.runtimes.runtime import (
     PROVIDED_IDENTIFIERS,
+    JavaRuntime,
     NodeRuntime,
     ProvidedRuntime,
     PythonRuntime,
@@ -29,6 +30,7 @@ from lambdad.runtimes.runtime import (
 from lambdad.runtimes.search import (
     SearchPlaces,
     is_script,
+    java_candidates,
     node_candidates,
     places_of_host,
     python_candidates,
@@ -39,11 +41,13 @@ from lambdad.runtimes.tree_cache import TreeError, sweep
 
 PYTHON_MINORS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 NODE_OLDEST = 18
+JAVA_OLDEST = 11
 RUBY_OLDEST = (3, 1)
 """AWS's oldest is 3.2; a machine with 3.1 can stand in for it."""
 
 _PYTHON = re.compile(r"python(3\.\d+)")
 _NODE = re.compile(r"nodejs(\d+)\.x")
+_JAVA = re.compile(r"java(\d+)(?:\.al\d+)?")
 _RUBY = re.compile(r"ruby(\d+\.\d+)")
 
 
@@ -116,6 +120,10 @@ def discover(cache_dir: Path, places: SearchPlaces | None = None, choice: str = 
     for series in sorted({ruby.release[:2] for ruby in rubies if ruby.release[:2] >= RUBY_OLDEST}):
         newest = max((ruby for ruby in rubies if ruby.release[:2] == series), key=lambda ruby: ruby.release)
         runtimes.append(_ruby_runtime(newest, cache_dir))
+    javas = [probed for path in java_candidates(places) if (probed := probe_java(path, cache_dir)) is not None]
+    for major in sorted({java.release[0] for java in javas if java.release[0] >= JAVA_OLDEST}):
+        newest = max((java for java in javas if java.release[0] == major), key=lambda java: java.release)
+        runtimes.append(_java_runtime(newest, cache_dir))
     used = [Path(runtime.runtime_dir).name for runtime in runtimes if not isinstance(runtime, ProvidedRuntime)]
     sweep(cache_dir / "runtimes", used, time.time())
     runtimes.extend(ProvidedRuntime(identifier) for identifier in PROVIDED_IDENTIFIERS)
@@ -134,6 +142,8 @@ def make_tree(runtime: Runtime) -> None:
             node_tree.build_node_tree(Path(runtime.runtime_dir), runtime.interpreter, runtime.major)
         case RubyRuntime():
             ruby_tree.build_ruby_tree(Path(runtime.runtime_dir))
+        case JavaRuntime():
+            java_tree.build_java_tree(Path(runtime.runtime_dir), runtime.prefix)
         case ProvidedRuntime():
             pass
         case _:
@@ -160,6 +170,12 @@ def explain_missing(identifier: str, present: Iterable[str]) -> str:
         return (
             f"The runtime {identifier} needs Ruby {ruby[1]}, and lambdad found none on this machine. Install it, "
             f"for example with `rbenv install {ruby[1]}` or your distribution's packages, then restart lambdad. "
+            f"Runtimes here: {there}."
+        )
+    if java := _JAVA.fullmatch(identifier):
+        return (
+            f"The runtime {identifier} needs a JDK {java[1]}, and lambdad found none on this machine. Install it, for "
+            f"example with `sdk install java` or your distribution's packages, then restart lambdad. "
             f"Runtimes here: {there}."
         )
     return (
@@ -209,4 +225,14 @@ def _ruby_runtime(found: Interpreter, cache_dir: Path) -> RubyRuntime:
         interpreter=found.executable,
         prefix=found.prefix,
         runtime_dir=str(cache_dir / "runtimes" / ruby_tree.ruby_tree_name()),
+    )
+
+
+def _java_runtime(found: Interpreter, cache_dir: Path) -> JavaRuntime:
+    return JavaRuntime(
+        identifier=f"java{found.release[0]}",
+        version=found.version,
+        interpreter=found.executable,
+        prefix=found.prefix,
+        runtime_dir=str(cache_dir / "runtimes" / java_tree.java_tree_name()),
     )

@@ -13,6 +13,7 @@ from lambdad.model.environment import EnvironmentSpec
 from lambdad.runtimes.runtime import (
     RUNTIME_DIRECTORY,
     TASK_DIRECTORY,
+    JavaRuntime,
     NodeRuntime,
     ProvidedRuntime,
     PythonRuntime,
@@ -129,7 +130,7 @@ def _defaults(runtime: Runtime | None, spec: EnvironmentSpec) -> dict[str, str]:
             }
         case ProvidedRuntime(identifier="provided.al2"):
             variables |= {"PATH": _PATH_WITHOUT_LANGUAGE, "LD_LIBRARY_PATH": _LIBRARY_PATH_WITHOUT_LANGUAGE}
-        case ProvidedRuntime() | None:
+        case JavaRuntime() | ProvidedRuntime() | None:
             pass
     return variables
 
@@ -160,7 +161,7 @@ def _reserved(
         variables["AWS_LAMBDA_LOG_GROUP_NAME"] = spec.log_group or f"/aws/lambda/{spec.function_name}"
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = log_stream
     match runtime:
-        case PythonRuntime() | NodeRuntime() | RubyRuntime():
+        case PythonRuntime() | NodeRuntime() | RubyRuntime() | JavaRuntime():
             variables["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{spec.runtime}"
         case ProvidedRuntime() | None:
             pass

@@ -9,8 +9,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ require "rbconfig"
 puts JSON.generate(version: RUBY_VERSION, engine: RUBY_ENGINE, executable: File.realpath(RbConfig.ruby),
                    prefix: File.realpath(RbConfig::CONFIG["prefix"]), final: RUBY_PATCHLEVEL >= 0)
 """
+
+
+_JAVA_PROBE = 'exec "$0" -XshowSettings:properties -version 2>&1'
+_JAVA_PROPERTIES = frozenset({"java.home", "java.version"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,26 @@ def probe_ruby(path: str, cache_dir: Path) -> Interpreter | None:
     return _interpreter("ruby", answer)
 
 
+def probe_java(path: str, cache_dir: Path) -> Interpreter | None:
+    """The Java at `path`, or None if it is not a released one that runs here."""
+    answer = _probe(path, ("/bin/sh", "-c", _JAVA_PROBE, path), cache_dir, _java_properties)
+    if answer is None or not answer.get("java.home"):
+        return None
+    home = os.path.realpath(str(answer["java.home"]))
+    release = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?![-\d])", str(answer.get("java.version", "")))
+    if release is None:
+        return None
+    version = ".".join(part or "0" for part in release.groups())
+    final = "-" not in str(answer["java.version"])
+    return _interpreter("java", {"version": version, "executable": f"{home}/bin/java", "prefix": home, "final": final})
+
+
+def _java_properties(output: bytes) -> Mapping[str, Any]:
+    """The lines `    name = value`."""
+    lines = (line.partition(" = ") for line in output.decode(errors="replace").splitlines())
+    return {name.strip(): value.strip() for name, equals, value in lines if equals and name.strip() in _JAVA_PROPERTIES}
+
+
 def _interpreter(language: str, answer: Mapping[str, Any]) -> Interpreter | None:
     try:
         found = Interpreter(
@@ -101,14 +126,19 @@ def _interpreter(language: str, answer: Mapping[str, Any]) -> Interpreter | None
     return found if usable and found.executable.startswith("/") else None
 
 
-def _probe(path: str, argv: tuple[str, ...], cache_dir: Path) -> Mapping[str, Any] | None:
-    """The JSON object that `argv` prints; None when it fails. A failure is not cached: it may be the machine's load."""
+def _probe(
+    path: str, argv: tuple[str, ...], cache_dir: Path, read: Callable[[bytes], Any] = json.loads
+) -> Mapping[str, Any] | None:
+    """What `read` makes of that which `argv` prints; None when it fails.
+
+    A failure is not cached: it may be the machine's load.
+    """
     cached = _cache_file(path, cache_dir)
     if cached is None:
         return None
     answer = _read_object(cached)
     if answer is None:
-        answer = _run(argv)
+        answer = _run(argv, read)
         if answer is not None:
             _write_atomically(cached, answer)
     return answer
@@ -131,7 +161,7 @@ def _read_object(file: Path) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _run(argv: tuple[str, ...]) -> Mapping[str, Any] | None:
+def _run(argv: tuple[str, ...], read: Callable[[bytes], Any]) -> Mapping[str, Any] | None:
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     try:
         done = subprocess.run(
@@ -144,7 +174,7 @@ def _run(argv: tuple[str, ...]) -> Mapping[str, Any] | None:
             cwd="/",
             check=True,
         )
-        value = json.loads(done.stdout[:_OUTPUT_MAX])
+        value = read(done.stdout[:_OUTPUT_MAX])
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return value if isinstance(value, dict) else None

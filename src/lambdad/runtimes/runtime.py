@@ -86,6 +86,21 @@ class RubyRuntime:
         return f"{self.version.rpartition('.')[0]}.0"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaRuntime:
+    """A JVM with our own client: AWS's is in Maven's repositories.
+
+    identifier: `java21`. version: `21.0.5`. interpreter: the program `java`. prefix: its JAVA_HOME.
+    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
+    """
+
+    identifier: str
+    version: str
+    interpreter: str
+    prefix: str
+    runtime_dir: str
+
+
 @dataclass(frozen=True, slots=True)
 class ProvidedRuntime:
     """The function, or a layer, brings an executable named `bootstrap`."""
@@ -93,7 +108,7 @@ class ProvidedRuntime:
     identifier: str
 
 
-ManagedRuntime = PythonRuntime | NodeRuntime | RubyRuntime
+ManagedRuntime = PythonRuntime | NodeRuntime | RubyRuntime | JavaRuntime
 """Those with an interpreter of the host."""
 
 Runtime = ManagedRuntime | ProvidedRuntime

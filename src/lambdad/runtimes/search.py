@@ -39,9 +39,15 @@ _RUBY_IN_HOME = (
     ".rvm/rubies/*/bin",
     ".local/share/mise/installs/ruby/*/bin",
 )
+_JAVA_IN_HOME = (
+    ".sdkman/candidates/java/*/bin",
+    ".jdks/*/bin",
+    ".local/share/mise/installs/java/*/bin",
+)
 _PYTHON_IN_ROOT = ("opt/*/bin", "opt/python/*/bin", "opt/hostedtoolcache/Python/*/*/bin")
 _NODE_IN_ROOT = ("opt/*/bin", "opt/hostedtoolcache/node/*/*/bin", "usr/local/n/versions/node/*/bin")
 _RUBY_IN_ROOT = ("opt/*/bin", "opt/rubies/*/bin", "opt/hostedtoolcache/Ruby/*/*/bin", "usr/local/rvm/rubies/*/bin")
+_JAVA_IN_ROOT = ("usr/lib/jvm/*/bin", "opt/*/bin", "opt/java/*/bin", "opt/hostedtoolcache/Java_*/*/*/bin")
 _EVERYWHERE = ("/usr/local/bin", "/usr/bin")
 
 
@@ -74,6 +80,11 @@ def node_candidates(places: SearchPlaces) -> Iterator[str]:
 def ruby_candidates(places: SearchPlaces) -> Iterator[str]:
     """Files named `ruby` or `ruby3.2`, the same file never twice."""
     yield from _unique(_files(places, _RUBY_IN_HOME, _RUBY_IN_ROOT, ("ruby", "ruby[0-9].[0-9]")), "")
+
+
+def java_candidates(places: SearchPlaces) -> Iterator[str]:
+    """Files named `java`, the same file never twice."""
+    yield from _unique(_files(places, _JAVA_IN_HOME, _JAVA_IN_ROOT, ("java",)), "")
 
 
 def is_script(path: str) -> bool:

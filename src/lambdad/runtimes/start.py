@@ -13,11 +13,13 @@ from typing import assert_never
 
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.runtimes.environment import AwsAccess, build_environment
+from lambdad.runtimes.java_tree import CLASSES
 from lambdad.runtimes.runtime import (
     LANGUAGE_DIRECTORY,
     LAYERS_DIRECTORY,
     RUNTIME_DIRECTORY,
     TASK_DIRECTORY,
+    JavaRuntime,
     ManagedRuntime,
     NodeRuntime,
     ProvidedRuntime,
@@ -106,7 +108,7 @@ def zygote_spec(runtime: PythonRuntime) -> ZygoteSpec:
 def runtime_binds(runtime: Runtime) -> tuple[Bind, ...]:
     """What a sandbox of this runtime sees besides its root and the function: interpreter and client."""
     match runtime:
-        case PythonRuntime() | NodeRuntime() | RubyRuntime():
+        case PythonRuntime() | NodeRuntime() | RubyRuntime() | JavaRuntime():
             binds = [Bind(runtime.prefix, LANGUAGE_DIRECTORY), Bind(runtime.runtime_dir, RUNTIME_DIRECTORY)]
             if not f"{runtime.prefix}/".startswith("/usr/"):
                 # Forks of the zygote know the interpreter's files by their own path; /usr is in every root.
@@ -137,8 +139,16 @@ def runtime_command(runtime: ManagedRuntime, memory_mb: int) -> tuple[str, ...]:
         case RubyRuntime():
             interpreter = os.path.relpath(runtime.interpreter, runtime.prefix)
             return (f"{LANGUAGE_DIRECTORY}/{interpreter}", f"{RUNTIME_DIRECTORY}/bootstrap.rb")
+        case JavaRuntime():
+            return (f"{LANGUAGE_DIRECTORY}/bin/java", *java_options(memory_mb, f"{RUNTIME_DIRECTORY}/{CLASSES}"))
         case _:
             assert_never(runtime)
+
+
+def java_options(memory_mb: int, classes: str) -> tuple[str, ...]:
+    """What follows `java`. A fifth of the memory is left for what the JVM needs besides the heap, as on AWS."""
+    heap = (f"-Xmx{memory_mb * 8 // 10}m",) if memory_mb else ()
+    return (*heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classes, "lambdad.Main")
 
 
 def find_bootstrap(task_dir: str, layer_dirs: tuple[str, ...]) -> str | None:
@@ -164,7 +174,7 @@ def _start(
                 places = f"{TASK_DIRECTORY}/bootstrap {LAYERS_DIRECTORY}/bootstrap"
                 return InvalidEntrypoint(f"Couldn't find valid bootstrap(s): [{places}]")
             return Exec((bootstrap,))
-        case PythonRuntime() | NodeRuntime() | RubyRuntime():
+        case PythonRuntime() | NodeRuntime() | RubyRuntime() | JavaRuntime():
             command = runtime_command(runtime, spec.memory_mb)
             wrapper = spec.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
             if wrapper:

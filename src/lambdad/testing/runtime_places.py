@@ -23,8 +23,16 @@ from lambdad.model.arn import Namespace
 from lambdad.model.environment import EnvironmentSpec
 from lambdad.model.limits import EPHEMERAL_DEFAULT_MB, FILES_MAX, MEGABYTE, PROCESSES_MAX
 from lambdad.runtimes.environment import AwsAccess
-from lambdad.runtimes.runtime import TASK_DIRECTORY, NodeRuntime, ProvidedRuntime, PythonRuntime, RubyRuntime
-from lambdad.runtimes.start import InvalidEntrypoint, prepare_start, runtime_command
+from lambdad.runtimes.java_tree import CLASSES
+from lambdad.runtimes.runtime import (
+    TASK_DIRECTORY,
+    JavaRuntime,
+    NodeRuntime,
+    ProvidedRuntime,
+    PythonRuntime,
+    RubyRuntime,
+)
+from lambdad.runtimes.start import InvalidEntrypoint, java_options, prepare_start, runtime_command
 from lambdad.sandbox.interface import ExitStatus, Sandbox, SandboxDriver, StartError, Volume
 from lambdad.sandbox.native import NativeDriver
 from lambdad.sandbox.spec import Exec, SandboxSpec
@@ -275,6 +283,8 @@ def _plain_command(subject: Subject) -> Sequence[str]:
             return (str(subject.program or subject.task / "bootstrap"),)
         case PythonRuntime():
             return (runtime.interpreter, "-S", f"{runtime.runtime_dir}/bootstrap.py")
+        case JavaRuntime():
+            return (runtime.interpreter, *java_options(MEMORY_MB, f"{runtime.runtime_dir}/{CLASSES}"))
         case RubyRuntime():
             return (runtime.interpreter, f"{runtime.runtime_dir}/bootstrap.rb")
         case NodeRuntime():

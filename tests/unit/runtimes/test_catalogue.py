@@ -11,7 +11,15 @@ import pytest
 
 from lambdad.runtimes import catalogue as module
 from lambdad.runtimes.catalogue import Catalogue, discover, explain_missing, make_tree
-from lambdad.runtimes.runtime import NodeRuntime, ProvidedRuntime, PythonRuntime, RubyRuntime, Runtime, RuntimeMissing
+from lambdad.runtimes.runtime import (
+    JavaRuntime,
+    NodeRuntime,
+    ProvidedRuntime,
+    PythonRuntime,
+    RubyRuntime,
+    Runtime,
+    RuntimeMissing,
+)
 from lambdad.runtimes.search import SearchPlaces
 from lambdad.runtimes.tree_cache import TreeError
 
@@ -56,6 +64,13 @@ def _ruby(folder: Path, version: str) -> str:
     path.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
     path.chmod(0o755)
     return str(path)
+
+
+def _java(home: Path, version: str) -> None:
+    (home / "bin").mkdir(parents=True)
+    path = home / "bin" / "java"
+    path.write_text(f"#!/bin/sh\necho '    java.home = {home}'\necho '    java.version = {version}'\n")
+    path.chmod(0o755)
 
 
 def _discover(tmp_path: Path, *folders: str) -> Catalogue:
@@ -115,6 +130,16 @@ def test_the_newest_ruby_of_each_series_counts_from_3_1_on(tmp_path: Path) -> No
     assert "LambdadRuntime" in (Path(found.runtime_dir) / "bootstrap.rb").read_text()
 
 
+def test_the_newest_java_of_each_major_counts_from_11_on(tmp_path: Path) -> None:
+    for name, version in (("a", "1.8.0_392"), ("b", "17.0.2"), ("c", "17.0.10"), ("d", "25")):
+        _java(tmp_path / name, version)
+    catalogue = _discover(tmp_path, *(f"{name}/bin" for name in "abcd"))
+    assert catalogue.identifiers()[:2] == ("java17", "java25")
+    found = catalogue.get("java17")
+    assert isinstance(found, JavaRuntime)
+    assert (found.version, found.prefix) == ("17.0.10", str(tmp_path / "c"))
+
+
 def test_this_host_offers_at_least_the_python_that_runs_lambdad(catalogue: Catalogue) -> None:
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
     found = catalogue.get(f"python{minor}")
@@ -130,7 +155,8 @@ def test_a_missing_runtime_says_how_to_get_it(tmp_path: Path) -> None:
     assert catalogue.check("provided") is None
     assert "`nvm install 22`" in (catalogue.check("nodejs22.x") or "")
     assert "`rbenv install 3.4`" in (catalogue.check("ruby3.4") or "")
-    for identifier in ("java21", "python3.8", "nodejs16.x", "python3.99", "nonsense\n"):
+    assert "needs a JDK 21" in (catalogue.check("java21") or "")
+    for identifier in ("dotnet8", "python3.8", "nodejs16.x", "python3.99", "nonsense\n"):
         assert "as `provided.al2023` with an executable named `bootstrap`" in explain_missing(identifier, ())
 
 

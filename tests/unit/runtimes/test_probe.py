@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.runtimes.probe import probe_node, probe_python, probe_ruby
+from lambdad.runtimes.probe import probe_java, probe_node, probe_python, probe_ruby
 
 PYTHON_ANSWER = {
     "implementation": "cpython",
@@ -112,3 +112,15 @@ def test_a_ruby_is_one_if_it_is_crubys_and_released(tmp_path: Path) -> None:
     assert found is not None and (found.release, found.prefix) == ((3, 2, 1), "/opt/ruby")
     for name, change in (("jruby", {"engine": "jruby"}), ("preview", {"final": False})):
         assert probe_ruby(_program(tmp_path / name, json.dumps({**RUBY_ANSWER, **change})), tmp_path / "cache") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "release"),
+    [("17.0.15", (17, 0, 15)), ("25", (25, 0, 0)), ("1.8.0_392", (1, 8, 0)), ("22-ea", None), ("nonsense", None)],
+)
+def test_a_java_tells_its_properties(tmp_path: Path, version: str, release: tuple[int, ...] | None) -> None:
+    text = f"Property settings:\n    java.home = {tmp_path}\n    java.version = {version}\n    user.dir = /"
+    found = probe_java(_program(tmp_path / "java", text), tmp_path / "cache")
+    assert (found and found.release) == release
+    if found is not None:
+        assert (found.prefix, found.executable) == (str(tmp_path), f"{tmp_path}/bin/java")

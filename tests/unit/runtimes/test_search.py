@@ -9,6 +9,7 @@ from pathlib import Path
 from lambdad.runtimes.search import (
     SearchPlaces,
     is_script,
+    java_candidates,
     node_candidates,
     places_of_host,
     python_candidates,
@@ -61,6 +62,17 @@ def test_ruby_is_found_by_its_names_and_managers(tmp_path: Path) -> None:
     _executable(tmp_path / "bin" / "rubygems")
     places = SearchPlaces(path=(str(tmp_path / "bin"),), homes=(str(home),), roots=(str(root),))
     assert {path for path in ruby_candidates(places) if path.startswith(str(tmp_path))} == expected
+
+
+def test_java_is_found_by_its_managers(tmp_path: Path) -> None:
+    home, root = tmp_path / "home", tmp_path / "root"
+    expected = {
+        _executable(home / ".sdkman/candidates/java/21.0.2-tem/bin/java"),
+        _executable(root / "usr/lib/jvm/java-17/bin/java"),
+        _executable(root / "opt/hostedtoolcache/Java_Temurin-Hotspot_jdk/21.0.5/x64/bin/java"),
+    }
+    places = SearchPlaces(path=(), homes=(str(home),), roots=(str(root),))
+    assert {path for path in java_candidates(places) if path.startswith(str(tmp_path))} == expected
 
 
 def test_a_file_with_many_names_is_one_candidate(tmp_path: Path) -> None:

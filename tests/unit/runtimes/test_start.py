@@ -10,7 +10,7 @@ import pytest
 from tests.unit.runtimes.test_environment import NODE, PYTHON, SPEC
 
 from lambdad.runtimes.environment import AwsAccess
-from lambdad.runtimes.runtime import ProvidedRuntime, Runtime
+from lambdad.runtimes.runtime import JavaRuntime, ProvidedRuntime, RubyRuntime, Runtime
 from lambdad.runtimes.start import InvalidEntrypoint, Start, find_bootstrap, prepare_start, zygote_spec
 from lambdad.sandbox.spec import Bind, Exec, Fork, Overlay, ZygoteSpec
 
@@ -129,6 +129,18 @@ def test_node_is_started_with_heaps_for_the_functions_memory(tmp_path: Path) -> 
             "/var/runtime/index.mjs",
         )
     )
+
+
+def test_ruby_and_java_are_started_from_their_own_prefix(tmp_path: Path) -> None:
+    ruby = RubyRuntime(
+        identifier="ruby3.1", version="3.1.7", interpreter="/x/bin/ruby3.1", prefix="/x", runtime_dir="/"
+    )
+    assert _start(ruby, _tree(tmp_path / "ruby")).start == Exec(("/var/lang/bin/ruby3.1", "/var/runtime/bootstrap.rb"))
+    java = JavaRuntime(identifier="java17", version="17.0.1", interpreter="/j/bin/java", prefix="/j", runtime_dir="/t")
+    started = _start(java, _tree(tmp_path / "java"))
+    options = ("-Xmx204m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    assert started.start == Exec(("/var/lang/bin/java", *options, "-cp", "/var/runtime/classes", "lambdad.Main"))
+    assert Bind("/j", "/var/lang") in started.mounts
 
 
 def test_the_bootstrap_of_the_function_comes_before_that_of_a_layer(tmp_path: Path) -> None:
