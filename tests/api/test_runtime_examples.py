@@ -17,9 +17,12 @@ from lambdad.pack.archive import extract_zip
 from lambdad.testing.example_layers import LayerFailed, deployed_example, obtain_layer, why_no_layers
 from lambdad.testing.examples import BUILDS, build_conformance, build_example
 from lambdad.testing.probes import can_make_namespaces, is_root, skip_unless
+from lambdad.testing.proven_runtimes import example_name
 from lambdad.testing.runtime_conformance import Verdict, runtime_conformance
 from lambdad.testing.runtime_subject import Subject
+from lambdad.testing.runtime_table import documented_rows, table_row
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "runtimes.md"
 STATIC = ("rust", "cpp", "go", "haskell")
 STREAMING = ("go",)
 ALWAYS = {
@@ -80,6 +83,8 @@ def test_the_runtime_of_an_example_keeps_to_the_contract_in_a_sandbox(built: str
     passed = {result.case for result in results if result.verdict is Verdict.PASSED}
     assert passed >= ALWAYS
     assert built not in STREAMING or passed >= {"stream", "stream-error"}
+    name = example_name(built)
+    assert table_row(name, results) == documented_rows(DOCUMENT.read_text())[name]
 
 
 @pytest.mark.parametrize("language", STATIC)
