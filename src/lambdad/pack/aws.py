@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from lambdad.model.limits import ZIP_MAX
-from lambdad.pack.publish import Package, Refused, Retryable, Version
+from lambdad.pack.publish import Gone, Package, Refused, Retryable, Version
 
 PAGES_MAX = 1_000
 _RETRY_CODES = frozenset(
@@ -142,8 +142,9 @@ def _call(function: Callable[..., Any], **arguments: Any) -> Any:
 
 
 def _translated(error: ClientError) -> Retryable | Refused:
+    """What a service's refusal means to a publisher."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _RETRY_CODES or status >= 500 or status == 429:
         return Retryable(str(error))
-    return Refused(str(error))
+    return Gone(str(error)) if code == "ResourceNotFoundException" else Refused(str(error))

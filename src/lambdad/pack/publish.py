@@ -45,6 +45,10 @@ class Refused(Exception):
     """It will not work next time either (access denied, invalid request)."""
 
 
+class Gone(Refused):
+    """There is no such version (any more)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """A layer version as a service lists it."""
@@ -82,7 +86,7 @@ class Package:
 
 
 class LayerService(Protocol):
-    """The Lambda API of one region and account. Every method raises Retryable or Refused."""
+    """The Lambda API of one region and account. Every method raises Retryable or Refused; of a version, Gone."""
 
     def versions(self, name: str) -> Iterable[Version]:
         """All versions of a layer, newest first; none if there is no such layer."""
@@ -207,7 +211,11 @@ class Publisher:
         for version in service.versions(self.package.name):
             if self.package.mark not in version.description:
                 continue
-            if service.code_sha256(self.package.name, version.number) == self.package.code_sha256:
+            try:
+                digest = service.code_sha256(self.package.name, version.number)
+            except Gone:
+                continue  # deleted since it was listed
+            if digest == self.package.code_sha256:
                 return version
         return None
 
@@ -215,7 +223,7 @@ class Publisher:
         package = self.package
         try:
             digest = service.code_sha256(package.name, placed.version)
-        except Refused:
+        except Gone:
             return Placed()  # somebody deleted it: begin again, numbers are never reused
         if digest != package.code_sha256:
             return Placed()

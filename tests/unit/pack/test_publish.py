@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdad.pack.publish import Journal, Package, Publisher, Refused, Retryable, State, Version
+from lambdad.pack.publish import Gone, Journal, Package, Publisher, Refused, Retryable, State, Version
 from lambdad.pack.releases import Placed
 
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1", "ap-south-1", "sa-east-1")
@@ -60,7 +60,7 @@ class Region:
         late = self._enter("code_sha256")
         self._leave(late)
         if number not in self.stored:
-            raise Refused("ResourceNotFoundException")
+            raise Gone("ResourceNotFoundException")
         return self.stored[number][1]
 
     def publish(self, package: Package) -> Version:
@@ -265,3 +265,18 @@ def test_the_mark_survives_a_long_description():
     assert package().full_description == f"PHP | sha256:{'d' * 16}"
     long = Package(**{name: getattr(long, name) for name in Package.__dataclass_fields__} | {"description": "x" * 400})
     assert len(long.full_description) == 256 and long.full_description.endswith(long.mark)
+
+
+def test_a_version_that_may_not_be_looked_at_is_not_taken_for_deleted():
+    region = Region("us-east-1", ("code_sha256", 1, "denied"))
+    placed = publisher({"us-east-1": region}).run({})["us-east-1"]
+    assert (placed.state, placed.version, placed.error) == (State.PERMITTED, 1, "AccessDeniedException")
+    assert region.calls["publish"] == 1
+
+
+def test_a_version_that_was_deleted_since_it_was_listed_is_passed_over(tmp_path):
+    region = Region("us-east-1")
+    ghost = Version(9, "arn:ghost", package().full_description)
+    region.versions = lambda name: [ghost, *(version for version, _ in region.stored.values())]
+    placed = publisher({"us-east-1": region}).run({})["us-east-1"]
+    assert (placed.state, placed.version) == (State.VERIFIED, 1)
