@@ -45,8 +45,6 @@ from lambdad.wire.validate import Failure, matches, show, validation_error
 Record = TypeVar("Record")
 _NO_TAGS: Mapping[str, str] = {}
 
-_NOT_NOW = (INACTIVE, PENDING)
-"""States in which a version is refused although it may have been ready before."""
 _STARTS_AHEAD = '"starts_ahead":true'
 """In the text of a version, which is not read before somebody asks for it."""
 
@@ -66,7 +64,7 @@ class _Runnable:
     @property
     def ready(self) -> EnvironmentSpec | None:
         """What can run now."""
-        return None if self.version.state.value in _NOT_NOW else self.spec
+        return None if _is_away(self.version) else self.spec
 
 
 @dataclass(slots=True)
@@ -152,7 +150,7 @@ class Catalogue:
         if runnable is None:
             raise function_not_found(function_arn(namespace, name, qualifier))
         version, spec = runnable.version, runnable.spec
-        if spec is None or version.state.value in _NOT_NOW:
+        if spec is None or _is_away(version):
             if version.state.value == INACTIVE:
                 self.on_inactive(version)
             raise _refusal(version)
@@ -377,9 +375,18 @@ class Catalogue:
                 waiter.set_result(None)
 
 
+def _is_away(version: FunctionVersion) -> bool:
+    """Whether it is refused although it was ready before: Inactive, or on its way back.
+
+    One that was published a moment ago is Pending, too, and runs at once: its code is that of `$LATEST`.
+    """
+    state = version.state
+    return state.value == INACTIVE or (state.value == PENDING and state.code == "Restoring")
+
+
 def _refusal(version: FunctionVersion) -> Exception:
     """AWS's answer to who calls what cannot run now."""
-    is_coming = version.state.value in _NOT_NOW
+    is_coming = version.state.value in (INACTIVE, PENDING)
     if is_coming and version.starts_from_snapshot(version.deployment):
         text = (
             "Lambda is initializing your function. You can invoke the function when the function state becomes Active."
