@@ -14,7 +14,7 @@ from lambdad.control.deployment import CREATING, asked
 from lambdad.control.describe import describe_listed, describe_version
 from lambdad.control.interface import Answer, Call, Handler, Params
 from lambdad.control.paging import answer, marker, page_size, paged
-from lambdad.control.publishing import publish
+from lambdad.control.publishing import check_publish_to, publish
 from lambdad.control.runtimes import check_runtime, check_snap_start
 from lambdad.control.services import Services, check_changeable, check_revision
 from lambdad.control.tagging import check_tag_count
@@ -46,6 +46,7 @@ class FunctionOperations:
         name = names.unqualified(call, params)
         names.check_new_name(name)
         check_tag_count(params.get("Tags", {}))
+        check_publish_to(params)
         package_type = params.get("PackageType", "Zip")
         _check_source(params, package_type)
         settings = new_settings(params, name)
@@ -111,6 +112,7 @@ class FunctionOperations:
 
     async def update_code(self, call: Call, params: Params) -> Answer:
         name = names.latest(call, params)
+        check_publish_to(params)
         await self._services.wait_for_earlier_change(call, name)
         before = await self._services.store.read(lambda transaction: names.get_latest(transaction, call, name))
         _check_update_source(params, before.package.type)
@@ -141,6 +143,7 @@ class FunctionOperations:
         def update(transaction: Transaction) -> FunctionVersion:
             latest = names.get_latest(transaction, call, name)
             check_revision(params.get("RevisionId"), latest.revision_id, "GetFunction/GetAlias")
+            _check_kind(params, latest.package.type)
             settings = changed_settings(latest.settings, params)
             if "Role" in params:
                 self._services.role_check(transaction, call.namespace.account, settings.role)
@@ -263,18 +266,25 @@ def _check_source(params: Params, package_type: str) -> None:
     if package_type == "Image":
         if "ImageUri" not in source:
             raise invalid_parameter("Please provide ImageUri when creating a function with packageType Image.")
-        if "Runtime" in params or "Handler" in params or params.get("Layers"):
-            raise invalid_parameter(
-                "Please don't provide Handler or Runtime or Layer "
-                "when the intent is to create function code with image."
-            )
+        _check_kind(params, package_type)
         return
     if "ImageUri" in source:
         raise invalid_parameter("Please don't provide ImageUri when creating a function with packageType Zip.")
+    _check_kind(params, package_type)
     if "Runtime" not in params or "Handler" not in params:
         raise invalid_parameter(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         )
+
+
+def _check_kind(params: Params, package_type: str) -> None:
+    """What only functions of the other kind have."""
+    if package_type == "Image" and ("Runtime" in params or "Handler" in params or params.get("Layers")):
+        raise invalid_parameter(
+            "Please don't provide Handler or Runtime or Layer when the intent is to create function code with image."
+        )
+    if package_type == "Zip" and params.get("ImageConfig"):
+        raise invalid_parameter("Please don't provide ImageConfig for a function with packageType Zip.")
 
 
 def _check_update_source(params: Params, package_type: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lambdad.control.deployment import CREATING
-from lambdad.model.errors import function_not_found
+from lambdad.control.interface import Params
+from lambdad.model.errors import function_not_found, invalid_parameter
 from lambdad.model.function import Deployment, FunctionVersion
 from lambdad.store.codec import encode
 from lambdad.store.metadata import Transaction
@@ -48,6 +49,12 @@ def publish(
     transaction.functions.put(replace(function, next_version=function.next_version + 1))
     transaction.functions.put_version(version)
     return version
+
+
+def check_publish_to(params: Params) -> None:
+    """`$LATEST.PUBLISHED` is a version of managed instances alone."""
+    if "PublishTo" in params:
+        raise invalid_parameter("PublishTo is for functions on managed instances, which this platform has not.")
 
 
 def fingerprint(version: FunctionVersion) -> str:

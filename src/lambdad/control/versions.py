@@ -6,7 +6,7 @@ from lambdad.control import names
 from lambdad.control.describe import describe_listed, describe_version
 from lambdad.control.interface import Answer, Call, Handler, Params
 from lambdad.control.paging import answer, marker, page_size, paged
-from lambdad.control.publishing import publish
+from lambdad.control.publishing import check_publish_to, publish
 from lambdad.control.services import Services, check_changeable, check_revision
 from lambdad.model.errors import invalid_parameter
 from lambdad.model.function import FunctionVersion
@@ -25,8 +25,7 @@ class VersionOperations:
 
     async def publish(self, call: Call, params: Params) -> Answer:
         name = names.latest(call, params)
-        if "PublishTo" in params:
-            raise invalid_parameter("PublishTo is for functions on managed instances, which this platform has not.")
+        check_publish_to(params)
         await self._services.wait_for_earlier_change(call, name)
 
         def work(transaction: Transaction) -> FunctionVersion:

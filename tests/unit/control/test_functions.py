@@ -192,6 +192,23 @@ async def test_a_runtime_must_exist_at_aws_and_on_this_host(plane: Plane) -> Non
 
 
 @with_plane()
+async def test_what_belongs_to_the_other_kind_of_function_is_refused(plane: Plane) -> None:
+    command = {"ImageConfig": {"Command": ["a"]}}
+    text = "Please don't provide ImageConfig for a function with packageType Zip."
+    assert (await plane.fails("CreateFunction", **new_function(**command)))[2] == text
+    await plane.create()
+    assert (await plane.fails("UpdateFunctionConfiguration", FunctionName="f", **command))[2] == text
+    await plane.update(ImageConfig={})
+    published = {"Publish": True, "PublishTo": "LATEST_PUBLISHED"}
+    for operation, params in (
+        ("CreateFunction", new_function("g", **published)),
+        ("UpdateFunctionCode", {"FunctionName": "f", "ZipFile": make_zip(), **published}),
+        ("PublishVersion", {"FunctionName": "f", "PublishTo": "LATEST_PUBLISHED"}),
+    ):
+        assert "managed instances" in (await plane.fails(operation, **params))[2]
+
+
+@with_plane()
 async def test_tags_are_given_at_creation_and_shown_by_get_function(plane: Plane) -> None:
     await plane.create(Tags={"team": "a"})
     assert (await plane.call("GetFunction", FunctionName="f"))["Tags"] == {"team": "a"}
