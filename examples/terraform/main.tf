@@ -20,10 +20,20 @@ variable "description" {
   default = "says hello"
 }
 
+# A node without keys takes any; others are made with `lambdad keys create`.
+variable "access_key" {
+  default = "test"
+}
+
+variable "secret_key" {
+  default   = "test"
+  sensitive = true
+}
+
 provider "aws" {
   region                      = "us-east-1"
-  access_key                  = "test"
-  secret_key                  = "test"
+  access_key                  = var.access_key
+  secret_key                  = var.secret_key
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_region_validation      = true
@@ -105,6 +115,22 @@ resource "aws_lambda_function" "hello" {
   tags = {
     team = "hello"
   }
+}
+
+# From a bucket: `lambdad up` finds the store by `s3_endpoint` or AWS_ENDPOINT_URL_S3.
+variable "bucket" {
+  default = "" # one that has function.zip
+}
+
+resource "aws_lambda_function" "stored" {
+  count         = var.bucket == "" ? 0 : 1
+  function_name = "hello-terraform-stored"
+  role          = aws_iam_role.hello.arn
+  runtime       = "python3.11"
+  handler       = "app.handler"
+  layers        = [aws_lambda_layer_version.greeting.arn]
+  s3_bucket     = var.bucket
+  s3_key        = "function.zip"
 }
 
 resource "aws_lambda_alias" "live" {
