@@ -66,7 +66,7 @@ class Config:
     docker_config: a `config.json` of `docker login` with credentials of registries; readable for the API's user.
     chunk_store: where pieces of images are kept: a directory, or `s3://BUCKET/PREFIX`; empty for the data directory.
     It belongs to this node alone. chunk_endpoint, chunk_region: of the bucket; AWS and `region` if empty.
-    chunk_credentials: a file as AWS's tools have it, readable for the API's user; empty for the environment's.
+    chunk_credentials: a file as AWS's tools have it, readable for the API's user; empty: where AWS's tools look.
     chunk_memory: cache of decrypted pieces. chunk_disk: cache on disk, for stores outside of the data directory.
     cache_nodes: Redis or Valkey servers, `redis://HOST:PORT`; five or more, one of which may be lost. With a password
     `redis://:PASSWORD@HOST:PORT` or `redis://USER:PASSWORD@HOST:PORT`, in the file only; over TLS `rediss://`.
