@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ def handler(event, context):
             sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="jobs")["QueueUrl"], MessageBody="from inside")
         case "who":
             return boto3.client("sts").get_caller_identity()["Account"]
+        case "flood":
+            crowd = [socket.socket() for _ in range(900)]
+            for sock in crowd:
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", 9010))
+            sent = 0
+            for sock in crowd:
+                try:
+                    sent += sock.send(b"\\0" * 65536) > 0
+                except OSError:
+                    pass
+            return sent
         case "connect":
             with socket.socket() as sock:
                 return sock.connect_ex(("127.0.0.1", event["port"]))
@@ -78,6 +91,20 @@ def test_a_door_leads_to_its_endpoint_and_nothing_else_of_the_host_is_reached(no
     with deploy_python(node.client(), CALLER) as caller:
         assert caller.invoke({"do": "connect", "port": 9010}).value == 0
         assert all(caller.invoke({"do": "connect", "port": port}).value != 0 for port in (*ports, 9012))
+
+
+def test_a_flood_at_a_door_stays_within_its_sandbox(node: LocalNode) -> None:
+    with (
+        deploy_python(node.client(), CALLER, Timeout=60) as hostile,
+        deploy_python(node.client(), CALLER, Timeout=60) as bystander,
+    ):
+        bystander.invoke({"do": "who"})
+        with ThreadPoolExecutor(1) as attack:
+            flooding = attack.submit(hostile.invoke, {"do": "flood"})
+            while not flooding.done():
+                assert bystander.invoke({"do": "who"}).value == "000000000000"
+        assert flooding.result().value > 0
+        assert hostile.invoke({"do": "who"}).value == "000000000000"
 
 
 def test_a_node_whose_endpoint_has_no_address_says_so_and_does_not_start(tmp_path: Path) -> None:
