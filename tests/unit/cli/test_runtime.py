@@ -88,7 +88,7 @@ def test_an_interpreter_that_is_missing_is_explained(tmp_path: Path, lambdad: Co
     [
         (["--case", "no-such-case"], "no such --case"),
         (["--layer", "."], "needs --sandbox"),
-        (["--runtime", "ruby3.2"], "does not provide"),
+        (["--runtime", "dotnet8"], "does not provide"),
     ],
 )
 def test_wrong_use_is_told(arguments: list[str], message: str, tmp_path: Path, lambdad: Command) -> None:
