@@ -37,6 +37,7 @@ def _contenders() -> Iterator[_Contender]:
     yield _Contender("Python, managed", "python", "python3", ("python3.11", "app.handler"))
     yield _Contender("Node.js, managed", "node", "node", ("nodejs20.x", "index.handler"))
     yield _Contender("Ruby, managed", "ruby", "ruby", ("ruby3.2", "function.handler"))
+    yield _Contender("Java, managed", "java-managed", "javac", ("java17", "Hello::handler"))
     for language, example in BUILDS.items():
         yield _Contender(language, language, example.tool)
 

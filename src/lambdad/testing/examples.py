@@ -59,6 +59,9 @@ BUILDS: Mapping[str, Example] = {
 }
 """By language; `hello-LANGUAGE` is the directory."""
 
+MANAGED: Mapping[str, Example] = {"java-managed": Example(tool="javac", build=("javac", "-d", ".", "Hello.java"))}
+"""Functions under runtimes of AWS's that have to be built, too."""
+
 
 class BuildFailed(Exception):
     """The text is what the tool said."""
@@ -106,7 +109,7 @@ def _copy(language: str, directory: Path) -> None:
 
 
 def _build(language: str, directory: Path) -> None:
-    example = BUILDS.get(language)
+    example = BUILDS.get(language) or MANAGED.get(language)
     if example is None or not example.build:
         return
     try:
