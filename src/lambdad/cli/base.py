@@ -38,11 +38,12 @@ def build(
             with console.status(f"building {name} for {target.lambda_name}"):
                 base, lacks = make_base(directory, name, target, default_cache(), (*INCLUDE, *(include or ())))
             if lacks:
-                console.print(f"note: {lacks}")
-        console.print(f"{base.directory}: {len(base.packages)} packages, {tree_size(base.rootfs) / 1e6:.0f} MB")
+                console.print(f"note: {lacks}", soft_wrap=True)
+        size = f"{tree_size(base.rootfs) / 1e6:.0f} MB"
+        console.print(f"{base.directory}: {len(base.packages)} packages, {size}", soft_wrap=True)
         if oci is not None:
             digest = write_oci(base, oci)
-            console.print(f"{oci}: {digest}")
+            console.print(f"{oci}: {digest}", soft_wrap=True)
 
 
 @app.command()

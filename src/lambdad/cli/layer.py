@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lambdad.cli.packing import reporting, status_line
+from lambdad.cli.packing import print_rich_table, reporting, status_line
 from lambdad.cli.publishing import ls, publish, resolve
 from lambdad.pack.archive import extract_zip, write_zip
 from lambdad.pack.base import Base
@@ -106,7 +106,7 @@ _building = contextmanager(_builder)
 def _runner(console: Console) -> SmokeRunner:
     runner, lacks = choose_runner()
     if lacks:
-        console.print(f"note: {lacks}", highlight=False)
+        console.print(f"note: {lacks}", highlight=False, soft_wrap=True)
     return runner
 
 
@@ -121,7 +121,7 @@ def plan(recipe: RecipePath, arch: ArchOption = "x86_64", base: BaseOption = "")
         for pin in sorted(lock.pins, key=lambda pin: -pin.size):
             chain = lock.chain(pin.source, roots[pin.source], pin.name)
             table.add_row(f"{pin.source}:{pin.name}", pin.version, f"{pin.size:,}", " → ".join(chain[:-1]))
-        Console().print(table)
+        print_rich_table(table)
         total = sum(pin.size for pin in lock.pins)
         typer.echo(f"{len(lock.pins)} packages, {total:,} bytes to download, on {builder.base.name}")
         for text in builder.replaced:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.status import Status
+from rich.table import Table
 
 from lambdad.pack.errors import PackError
 
@@ -19,15 +20,27 @@ def reporting(console: Console) -> Iterator[None]:
     try:
         yield
     except PackError as error:
-        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except OSError as error:
-        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
 def _escaped(text: str) -> str:
     return text.replace("[", "\\[")
+
+
+PIPE_WIDTH = 240
+"""Columns of a table that nobody's terminal breaks: ARNs stay whole in the logs of a CI."""
+
+
+def print_rich_table(table: Table) -> None:
+    """Print to standard output, as wide as it has to be where that is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    console.print(table)
 
 
 class StatusLine:
@@ -43,7 +56,7 @@ class StatusLine:
             self._status.update(f"{stage}: {doing}")
         else:
             elapsed = time.monotonic() - self._started
-            self._console.print(f"{elapsed:6.1f} s  {stage}: {doing}", highlight=False, markup=False)
+            self._console.print(f"{elapsed:6.1f} s  {stage}: {doing}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lambdad.cli.packing import reporting
+from lambdad.cli.packing import print_rich_table, reporting
 from lambdad.pack.aws import BotoLayerService
 from lambdad.pack.build import manifest_path
 from lambdad.pack.errors import PackError
@@ -108,7 +108,7 @@ def ls(releases: ReleasesOption = DEFAULT_RELEASES) -> None:
                 shown.add_row(
                     f"{name}@{entry.number}", entry.arch, f"{entry.unzipped:,}", entry.glibc, versions, *cells
                 )
-        Console().print(shown)
+        print_rich_table(shown)
 
 
 def _cell(placed: Placed | None) -> str:
@@ -132,7 +132,7 @@ class _Book:
         self.save()
         version = f" version {placed.version}" if placed.version else ""
         text = f"{place}: {placed.state}{version}" + (f": {placed.error}" if placed.error else "")
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def save(self) -> None:
         partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
@@ -194,7 +194,7 @@ def _print_places(title: str, done: Mapping[str, Placed]) -> None:
     table = Table(title, "state", "version", "ARN", "left to do")
     for place, placed in sorted(done.items()):
         table.add_row(place, placed.state, str(placed.version or ""), placed.arn, placed.error)
-    Console().print(table)
+    print_rich_table(table)
 
 
 def _utc_now() -> str:

@@ -206,14 +206,17 @@ def list_files(directory: Path) -> dict[str, str]:
     for here, directories, files in os.walk(root):
         for name in (*directories, *files):
             path = Path(here) / name
-            inside = "/" + str(path.relative_to(root))
-            if path.is_symlink():
-                found[inside] = f"link {path.readlink()}"
-            elif path.is_dir():
-                found[inside] = "directory"
-            else:
-                found[inside] = f"file {path.stat().st_size}"
+            found["/" + str(path.relative_to(root))] = _describe_file(path)
     return found
+
+
+def _describe_file(path: Path) -> str:
+    try:
+        if path.is_symlink():
+            return f"link {path.readlink()}"
+        return "directory" if path.is_dir() else f"file {path.stat().st_size}"
+    except OSError as error:  # a process that ended, a link that may not be read
+        return f"unreadable: {error.strerror}"
 
 
 def parse_listing(text: str) -> set[str]:

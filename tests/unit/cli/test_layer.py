@@ -26,7 +26,7 @@ test = "{name}"
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(layer_module, "ChrootRunner", NotingRunner)
+    monkeypatch.setattr(layer_module, "choose_runner", lambda: (NotingRunner(), "a note on the runner"))
     make_base(tmp_path / "base")
     (tmp_path / "tool.sh").write_text("#!/bin/sh\n")
     (tmp_path / "tool.sh").chmod(0o755)
@@ -50,6 +50,7 @@ def build(name: str) -> str:
 def test_a_build_writes_zip_manifest_and_lock_and_says_what_it_made(work):
     output = build("one")
     assert "2 files, 0 links, 0 packages" in output and "sha256 " in output
+    assert "note: a note on the runner" in output, "who is not root is told what the tests lack"
     assert (work / "one.zip").exists() and (work / "one.lock").exists()
     assert json.loads((work / "one.manifest.json").read_text())["name"] == "one"
     assert "from the cache: only" in build("one")

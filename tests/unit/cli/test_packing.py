@@ -7,8 +7,9 @@ import io
 import pytest
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from lambdad.cli.packing import reporting, status_line
+from lambdad.cli.packing import print_rich_table, reporting, status_line
 from lambdad.pack.errors import PackError
 
 
@@ -31,3 +32,18 @@ def test_without_a_terminal_each_step_is_a_line():
     with status_line(Console(file=stream)) as progress:
         progress.step("git", "install [5] packages")
     assert stream.getvalue().endswith("git: install [5] packages\n")
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_its_cells(capsys):
+    arn = "arn:aws:lambda:eu-central-1:000000000000:layer:" + "x" * 140 + ":12"
+    table = Table("ARN", "state")
+    table.add_row(arn, "verified")
+    print_rich_table(table)
+    assert arn in capsys.readouterr().out
+
+
+def test_an_error_in_a_pipe_is_one_line():
+    stream = io.StringIO()
+    with pytest.raises(typer.Exit), reporting(Console(file=stream, width=40)):
+        raise PackError("a sentence that is longer than forty columns and must not be broken")
+    assert stream.getvalue().count("\n") == 1

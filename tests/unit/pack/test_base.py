@@ -84,3 +84,22 @@ def test_listings_of_others_are_read_in_their_shapes(tmp_path):
     assert parse_listing("./usr/bin/x\nusr/lib/\n/etc/a -> b\n\n.\n") == {"/usr/bin/x", "/usr/lib", "/etc/a"}
     files = list_files(make_base(tmp_path / "base").directory)
     assert files["/bin"] == "link usr/bin" and files["/usr"] == "directory" and files["/usr/bin/sh"] == "file 0"
+
+
+def test_what_may_not_be_looked_at_is_listed_as_such(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to("x")
+    monkeypatch.setattr("pathlib.Path.readlink", _refuse)
+    assert list_files(tmp_path) == {"/link": "unreadable: Permission denied"}
+
+
+def _refuse(self):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_interpreters_of_a_base_are_where_aws_has_them(tmp_path):
+    base = make_base(tmp_path / "base")
+    for name in ("python3.11", "python3.11-config", "node"):
+        (base.rootfs / "usr/bin" / name).write_text("")
+    shape_like_lambda(base.rootfs, X86_64)
+    links = {path.name: str(path.readlink()) for path in (base.rootfs / "var/lang/bin").iterdir()}
+    assert links == {"python3.11": "/usr/bin/python3.11", "node": "/usr/bin/node"}
