@@ -25,12 +25,13 @@ from lambdad.cli.image_check import plan_local_collection, stored_bytes, verify_
 from lambdad.cli.image_disk import AtPort, AtSocket, AtVhostUser, Disk, read_certificates, serve_until_interrupted
 from lambdad.cli.image_heat import describe_heat, draw_heat
 from lambdad.cli.image_node_gc import collect_running, collect_stopped
+from lambdad.cli.image_parts import Piece, parts_by_directory, parts_by_layer
 from lambdad.cli.image_plot import draw_shares
 from lambdad.cli.image_pull import parse_platform, pull_image
 from lambdad.cli.image_serving import mount_until_interrupted
 from lambdad.cli.image_start import load_heat
 from lambdad.cli.image_store import ImageStore
-from lambdad.cli.image_usage import Chunks, amount, chunks_of, compare, together, usage
+from lambdad.cli.image_usage import Chunks, amount, chunks_of, compare, together, usage, usage_of_parts
 from lambdad.cli.output import note, print_json, print_line, print_table, progress, size
 from lambdad.image.errors import ImageError
 from lambdad.node.config import default_data_dir
@@ -181,27 +182,35 @@ def verify(name: NameArgument, store: StoreOption = None, as_json: JsonOption = 
 @app.command()
 def dedup(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all images.")] = None,
+    by: Annotated[
+        Literal["image", "layer", "directory"], typer.Option(help="A line for each image, or for each part of it.")
+    ] = "image",
+    depth: Annotated[int, typer.Option(min=1, help="Of directories.")] = 2,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it as well, as an SVG.")] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what images cost together: unique and shared bytes of each."""
+    """Show what images cost together: unique and shared bytes of each, of their layers or of their directories."""
     with opened(store) as images, images.reading():
-        chunks = asyncio.run(_chunks(images, names or list(images.records())))
+        chosen = names or list(images.records())
+        chunks = asyncio.run(_chunks(images, chosen))
         found = usage(chunks)
+        parts = usage_of_parts(chunks, asyncio.run(_parts(images, chosen, by, depth)))
+        shown = {f"{name} {label}": part for name, named in parts.items() for label, part in named.items()} or found
         if plot is not None:
-            plot.write_text(draw_shares(found))
+            plot.write_text(draw_shares(shown))
     once, apart = together(chunks), sum(part.total.size for part in found.values())
     if as_json:
         images_found = {name: asdict(part) for name, part in found.items()}
-        print_json({"images": images_found, "together": asdict(once), "apart": apart})
+        parts_found = {name: {label: asdict(part) for label, part in named.items()} for name, named in parts.items()}
+        print_json({"images": images_found, "parts": parts_found, "together": asdict(once), "apart": apart})
         return
     rows = [
         (
             name,
             *(text for one in (part.total, part.unique, part.shared) for text in (f"{one.chunks:,}", size(one.size))),
         )
-        for name, part in found.items()
+        for name, part in shown.items()
     ]
     print_table(("Image", "Chunks", "Bytes", "Unique", "Bytes", "Shared", "Bytes"), rows)
     saved = 100 * (1 - once.size / apart) if apart else 0.0
@@ -335,6 +344,19 @@ def gc(
         note("nothing was done: --yes executes the plan")
 
 
+async def _parts(
+    images: ImageStore, names: Sequence[str], by: Literal["image", "layer", "directory"], depth: int
+) -> dict[str, list[Piece]]:
+    """The pieces of each image; none by image."""
+    match by:
+        case "image":
+            return {}
+        case "layer":
+            return {name: await parts_by_layer(images, name) for name in names}
+        case "directory":
+            return {name: await parts_by_directory(images, name, depth) for name in names}
+
+
 async def _chunks(images: ImageStore, names: Sequence[str]) -> dict[str, Chunks]:
     return {name: chunks_of(await images.manifest(name)) for name in names}
 
@@ -347,7 +369,7 @@ def _texts(key: str, value: Any) -> list[str]:
         case tuple() if key in ("entry_point", "command"):
             return [" ".join(value)] if value else []
         case tuple():
-            return list(value)
+            return [f"{part:,}" if isinstance(part, int) else part for part in value]
         case int() if key in ("size", "content", "stored", "chunk_size"):
             return [f"{size(value)} ({value:,})"]
         case int():

@@ -107,6 +107,7 @@ def _describe(source: str, platform: Platform, built: BuiltImage, uploaded: Uplo
         pulled=now,
         digest=str(built.digest or ""),
         layers=tuple(map(str, built.diff_ids)),
+        layer_bounds=built.layer_bounds,
         entry_point=built.config.entry_point,
         command=built.config.command,
         working_directory=built.config.working_dir,

@@ -40,7 +40,8 @@ class ImageRecord:
     """What the index knows of an image.
 
     manifest: SHA-256 of our manifest. digest: of the source's manifest, empty for a directory. size: bytes of the file
-    system, content: of the files in all layers. pulled: Unix time.
+    system, content: of the files in all layers. pulled: Unix time. layer_bounds: see `BuiltImage`; empty in records of
+    older versions.
     """
 
     manifest: str
@@ -53,6 +54,7 @@ class ImageRecord:
     pulled: float
     digest: str = ""
     layers: tuple[str, ...] = ()
+    layer_bounds: tuple[int, ...] = ()
     entry_point: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     working_directory: str = ""

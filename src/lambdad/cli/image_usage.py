@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lambdad.chunks.interface import ChunkName
@@ -55,6 +55,31 @@ def usage(images: Mapping[str, Chunks]) -> dict[str, Usage]:
         unique = amount({name: size for name, size in chunks.items() if users[name] == 1})
         shared = amount({name: size for name, size in chunks.items() if users[name] > 1})
         found[image] = Usage(amount(chunks), unique, shared)
+    return found
+
+
+def usage_of_parts(
+    images: Mapping[str, Chunks], parts: Mapping[str, Iterable[tuple[str, ChunkName, int]]]
+) -> dict[str, dict[str, Usage]]:
+    """Each part of each image among all images.
+
+    parts: by image, label of a part, chunk, and the bytes of the chunk that belong to the part. A chunk that several
+    parts share is counted in each, its bytes are not.
+    """
+    users = Counter(name for chunks in images.values() for name in chunks)
+    found: dict[str, dict[str, Usage]] = {}
+    for image, pieces in parts.items():
+        sizes: dict[str, Counter[ChunkName]] = {}
+        for label, name, size in pieces:
+            sizes.setdefault(label, Counter())[name] += size
+        found[image] = {
+            label: Usage(
+                amount(chunks),
+                amount({name: size for name, size in chunks.items() if users[name] == 1}),
+                amount({name: size for name, size in chunks.items() if users[name] > 1}),
+            )
+            for label, chunks in sizes.items()
+        }
     return found
 
 

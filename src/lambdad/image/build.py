@@ -73,6 +73,7 @@ class BuiltImage:
     """What was written. size: bytes of the image, holes included. content: bytes of all layers' files.
 
     digest: of the manifest that was resolved, None for a directory. files: entries of the final tree.
+    layer_bounds: bytes of the image at which each layer's contents start, and the end of the last one's.
     """
 
     format: Format
@@ -83,6 +84,7 @@ class BuiltImage:
     layers: int
     digest: Digest | None
     diff_ids: tuple[Digest, ...]
+    layer_bounds: tuple[int, ...]
 
 
 def build_image(source: ImageSource, platform: Platform, sink: Sink, options: BuildOptions) -> BuiltImage:
@@ -102,7 +104,7 @@ def build_image(source: ImageSource, platform: Platform, sink: Sink, options: Bu
                 tree.begin_layer()
         spool.flush()
         _check(options)
-        size = _write(tree, spool.fileno(), sink, options)
+        size, bounds = _write(tree, spool.fileno(), sink, options)
     return BuiltImage(
         format=options.format,
         config=image.config.runtime,
@@ -112,11 +114,12 @@ def build_image(source: ImageSource, platform: Platform, sink: Sink, options: Bu
         layers=len(image.layers),
         digest=image.digest,
         diff_ids=image.config.diff_ids,
+        layer_bounds=bounds,
     )
 
 
-def _write(tree: Tree, spool: int, sink: Sink, options: BuildOptions) -> int:
-    """Plan the image, then write it; its size."""
+def _write(tree: Tree, spool: int, sink: Sink, options: BuildOptions) -> tuple[int, tuple[int, ...]]:
+    """Plan the image, then write it; its size and the bounds of its layers."""
     packages: Mapping[bytes, bytes] = debian_packages(tree, spool)
     most = _IMAGE_GROWTH * options.limits.content_bytes + options.limits.entries * 2048
     total = 0
@@ -129,15 +132,17 @@ def _write(tree: Tree, spool: int, sink: Sink, options: BuildOptions) -> int:
     match options.format:
         case "erofs":
             erofs = plan_erofs(tree, options.block_size, options.chunk_size, packages)
+            layout = erofs.layout
             total = _bounded(erofs.size, most)
             write_erofs(tree, erofs, out)
         case "ext4":
             ext4 = plan_ext4(tree, options.chunk_size, packages)
+            layout = ext4.layout
             total = _bounded(ext4.size, most)
             write_ext4(tree, ext4, out)
         case _:
             assert_never(options.format)
-    return total
+    return total, tuple(block * layout.geometry.block_size for block in (*layout.layer_starts, layout.end))
 
 
 def _bounded(size: int, most: int) -> int:

@@ -74,13 +74,14 @@ class LayerPlan:
 @dataclass(slots=True)
 class Layout:
     """start: block of an inode's first data block, by inode. extra_start: of its extra blocks.
-    end: first block behind the last layer's data, on a chunk boundary."""
+    end: first block behind the last layer's data, on a chunk boundary. layer_starts: first block of each layer's."""
 
     geometry: Geometry
     layers: list[LayerPlan]
     start: array[int]
     extra_start: dict[int, int]
     end: int
+    layer_starts: list[int] = field(default_factory=list)
 
 
 class Zones:
@@ -126,6 +127,7 @@ def plan_layout(tree: Tree, geometry: Geometry, packages: Mapping[bytes, bytes])
     for plan, found in zip(layers, groups, strict=True):
         block = _round_up(block, per_chunk)
         first = block
+        layout.layer_starts.append(first)
         packer = _Packer(tree, layout, plan, block)
         _place_groups(tree, geometry, packer, found)
         block = packer.place_extras()
