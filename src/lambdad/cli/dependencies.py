@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from lambdad.cli.output import note, progress
 from lambdad.pack.cache import default_cache
 from lambdad.pack.errors import PackError
 from lambdad.pack.node import install_modules
+from lambdad.pack.requirements import Requirements, named_requirements, read_requirements
 from lambdad.pack.target import arch_named
 from lambdad.pack.wheels import fetch_wheels, unpack_wheel, wheel_files
 
@@ -34,15 +35,15 @@ _GLIBC_NEWER = (2, 34)
 @contextmanager
 def with_dependencies(directory: Path, runtime: str, architecture: str) -> Iterator[Path]:
     """`directory`, or while this is open a copy of it with what it asks for. Raises CliError."""
-    wheels = _wanted_wheels(directory) if runtime.startswith("python") else []
+    wheels = _wanted_wheels(directory) if runtime.startswith("python") else None
     wants_modules = runtime.startswith("nodejs") and _asks_for_modules(directory)
-    if not wheels and not wants_modules:
+    if wheels is None and not wants_modules:
         yield directory
         return
     with tempfile.TemporaryDirectory(prefix="lambdad-build-") as scratch:
         built = Path(scratch) / "function"
         try:
-            if wheels:
+            if wheels is not None:
                 _install_wheels(wheels, runtime.removeprefix("python"), architecture, built)
                 shutil.copytree(directory, built, symlinks=True, dirs_exist_ok=True, ignore=_left_out)
             else:
@@ -56,15 +57,16 @@ def with_dependencies(directory: Path, runtime: str, architecture: str) -> Itera
         yield built
 
 
-def _wanted_wheels(directory: Path) -> list[str]:
-    """What pip is to be asked for; nothing for files that it could not read either."""
+def _wanted_wheels(directory: Path) -> Requirements | None:
+    """What pip is to be asked for, if anything. Raises CliError for what would be run to build it."""
     try:
-        lines = (directory / REQUIREMENTS).read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return _project_dependencies(directory / PYPROJECT)
-    if any(line.strip() and not line.strip().startswith("#") for line in lines):
-        return ["-r", str(directory / REQUIREMENTS)]
-    return []
+        if (directory / REQUIREMENTS).is_file():
+            found = read_requirements(directory / REQUIREMENTS)
+        else:
+            found = named_requirements(_project_dependencies(directory / PYPROJECT), str(directory / PYPROJECT))
+    except PackError as error:
+        raise CliError(str(error)) from None
+    return found if found.lines else None
 
 
 def _project_dependencies(pyproject: Path) -> list[str]:
@@ -73,12 +75,7 @@ def _project_dependencies(pyproject: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     wanted = project.get("dependencies") if isinstance(project, dict) else None
-    if not isinstance(wanted, list):
-        return []
-    for requirement in wanted:
-        if not isinstance(requirement, str) or not requirement[:1].isalnum():  # else pip took it for an option
-            raise CliError(f"{pyproject}: {requirement!r} is no dependency")
-    return wanted
+    return [str(requirement) for requirement in wanted] if isinstance(wanted, list) else []
 
 
 def _asks_for_modules(directory: Path) -> bool:
@@ -92,7 +89,7 @@ def _asks_for_modules(directory: Path) -> bool:
     return isinstance(package, dict) and bool(package.get("dependencies"))
 
 
-def _install_wheels(wanted: Sequence[str], python: str, architecture: str, built: Path) -> None:
+def _install_wheels(wanted: Requirements, python: str, architecture: str, built: Path) -> None:
     arch = arch_named(architecture)
     glibc = _GLIBC.get(python, _GLIBC_NEWER)
     cache = default_cache()

@@ -38,6 +38,7 @@ from lambdad.pack.node import install_npm, resolve_npm
 from lambdad.pack.process import can_execute
 from lambdad.pack.prune import matching, unreachable
 from lambdad.pack.recipe import Packages, Recipe, Stage
+from lambdad.pack.requirements import named_requirements
 from lambdad.pack.resolver import Resolver
 from lambdad.pack.rpm import Rpm
 from lambdad.pack.rpm_install import install_rpms
@@ -94,7 +95,9 @@ class Builder:
         pins = list(apt.fetch(candidates))
         if wanted.pip:
             self.progress.step("resolve", "wheels")
-            pins += fetch_wheels(wanted.pip, self.recipe.python, self.arch, self.glibc, self.cache)
+            pins += fetch_wheels(
+                named_requirements(wanted.pip, "pip"), self.recipe.python, self.arch, self.glibc, self.cache
+            )
         if wanted.rpm:
             self.progress.step("resolve", "rpm packages")
             pins += self.rpm.resolve(wanted.rpm)

@@ -19,6 +19,7 @@ from lambdad.pack.lock import Pin
 from lambdad.pack.manifest import file_digest
 from lambdad.pack.no_wheel import explain_no_wheel, unmet_requirement
 from lambdad.pack.process import ToolFailed, run_tool
+from lambdad.pack.requirements import Requirements
 from lambdad.pack.target import Arch
 
 WHEEL_MAX = 1024 * 1024 * 1024
@@ -39,11 +40,11 @@ def platform_tags(arch: Arch, glibc: tuple[int, int]) -> list[str]:
 
 
 def fetch_wheels(
-    requirements: Sequence[str], python: str, arch: Arch, glibc: tuple[int, int], cache: Cache
+    requirements: Requirements, python: str, arch: Arch, glibc: tuple[int, int], cache: Cache
 ) -> tuple[Pin, ...]:
     """Resolve and download `requirements` and what they need. Raises PackError with pip's reason."""
     with cache.scratch() as scratch:
-        _download(requirements, python, arch, glibc, scratch)
+        _download(requirements.arguments(scratch), python, arch, glibc, scratch)
         pins = []
         for path in sorted(scratch.glob("*.whl")):
             name, version = path.name.split("-")[:2]

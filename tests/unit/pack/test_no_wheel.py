@@ -9,6 +9,7 @@ import pytest
 from lambdad.pack.cache import Cache
 from lambdad.pack.errors import PackError
 from lambdad.pack.no_wheel import Passed, describe, passed_over, unmet_requirement
+from lambdad.pack.requirements import named_requirements
 from lambdad.pack.target import arch_named
 from lambdad.pack.wheels import fetch_wheels
 
@@ -25,7 +26,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refusal(requirement: str, index: Path) -> str:
     with pytest.raises(PackError) as raised:
-        fetch_wheels([requirement], "3.12", arch_named("arm64"), (2, 34), Cache(index / "cache"))
+        fetch_wheels(
+            named_requirements([requirement], "test"), "3.12", arch_named("arm64"), (2, 34), Cache(index / "cache")
+        )
     return str(raised.value)
 
 
