@@ -470,7 +470,9 @@ class NbdMachine:
         if is_write and self._export.access is Access.READ_ONLY:
             return NbdError.PERMISSION, "the export is read-only"
         if length == 0 or offset + length > self._export.size:
-            kind = NbdError.NO_SPACE if is_write and length else NbdError.INVALID
+            # The protocol's choice: there is no room for data, but nothing to be made room for by a TRIM.
+            needs_room = command in (_Command.WRITE, _Command.WRITE_ZEROES) and length
+            kind = NbdError.NO_SPACE if needs_room else NbdError.INVALID
             return kind, f"{length} bytes at {offset} are not inside the export of {self._export.size} bytes"
         if command == _Command.READ and length > READ_MAX:
             return NbdError.OVERFLOW, f"at most {READ_MAX} bytes in one read"

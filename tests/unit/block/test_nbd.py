@@ -228,6 +228,7 @@ def test_requests_become_events() -> None:
         ("disk", command(3, 1, 0), NbdError.INVALID),
         ("cow", command(1, 8190, 3, b"abc"), NbdError.NO_SPACE),
         ("cow", command(6, 8192, 1), NbdError.NO_SPACE),
+        ("cow", command(4, 8192, 1), NbdError.INVALID),
     ],
 )
 @pytest.mark.parametrize("structured", [True, False])
