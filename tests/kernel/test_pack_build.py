@@ -117,3 +117,9 @@ def test_an_unknown_package_is_refused_with_names_that_are_close(base, cache):
     with pytest.raises(PackError, match=r"did you mean .*imagemagick"):
         recipe = parse_recipe('name = "x"\n[packages]\napt = ["imagemagik"]')
         Builder(recipe, cache.root, base, cache, SandboxRunner(), NotingProgress()).resolve()
+
+
+def test_packages_that_conflict_are_named_with_what_they_conflict_with(base, cache):
+    with pytest.raises(PackError, match=r"exim4-daemon-light : Conflicts: mail-transport-agent"):
+        recipe = parse_recipe('name = "x"\n[packages]\napt = ["exim4-daemon-light", "postfix"]')
+        Builder(recipe, cache.root, base, cache, SandboxRunner(), NotingProgress()).resolve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lambdad.pack.errors import PackError
-from lambdad.pack.recipe import Packages, parse_recipe, parse_size
+from lambdad.pack.recipe import Packages, RpmSource, parse_recipe, parse_size
 
 SMALLEST = """
 name = "git"
@@ -57,12 +57,29 @@ def test_stages_add_up_in_order_without_repeating():
         ("[[stages]]\npip = ['--index-url']", "is an option"),
         ("[[stages]]\napt = ['Git']", "not a Debian package name"),
         ("[[stages]]\nfiles = {'../../etc/passwd' = 'x'}", "must be a path under /opt"),
+        ("[rpm]\nrepository = []", "did you mean 'repositories'"),
+        ("[rpm]\nrepositories = ['ftp://x']", "must be http://, https:// or a directory"),
+        ("[[stages]]\nrpm = ['httpd']", "rpm packages need a repository"),
+        ("[[stages]]\nrpm = ['--root=/']", "not an rpm package name"),
         ("= 3", "not TOML"),
     ],
 )
 def test_a_wrong_recipe_is_refused_and_says_what_to_write(change, words):
     with pytest.raises(PackError, match=words):
         parse_recipe(f'name = "x"\n{change}\n' if not change.startswith("nmae") else change)
+
+
+def test_rpm_packages_have_repositories_a_key_and_versions():
+    text = """name = "x"
+    [rpm]
+    repositories = ["https://mirror/os/", "local"]
+    key = "KEY"
+    installed = ["ours"]
+    [[stages]]
+    rpm = ["httpd >= 2.4", "mod_ssl"]"""
+    recipe = parse_recipe(text)
+    assert recipe.rpm == RpmSource(("https://mirror/os/", "local"), "KEY", ("ours",))
+    assert recipe.everything.rpm == ("httpd >= 2.4", "mod_ssl")
 
 
 def test_a_recipe_needs_a_name_and_something_to_do():
