@@ -12,11 +12,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from lambdad.testing import probes
 from lambdad.testing.deploying import deploy_python
 from lambdad.testing.local_node import LocalNode, NodeFailed
-
-pytestmark = [probes.skip_unless(probes.can_make_namespaces())]
 
 CALLER = """
 import boto3, os, socket

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdad.testing import probes
 from lambdad.testing.deploying import deploy, deploy_bootstrap, deploy_python
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -138,6 +139,7 @@ def test_a_process_that_ends_is_reported_with_its_reason(lambda_client: Any, end
         }
 
 
+@probes.skip_unless(probes.has_cgroup("memory"))
 def test_a_function_that_needs_too_much_memory_is_killed_and_reported(lambda_client: Any) -> None:
     source = "def handler(event, context):\n    return len(bytearray(600 * 1024 * 1024))\n"
     with deploy_python(lambda_client, source, MemorySize=128, Timeout=30) as function:

@@ -43,7 +43,8 @@ def child(node: LocalNode, role: str) -> int:
 def test_health_tells_what_the_node_can_run(node: LocalNode) -> None:
     told = json.loads(get(node, "/_lambdad/health"))
     assert told["status"] == "ok"
-    assert {"python3.11", "provided.al2023"} <= set(told["runtimes"])
+    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert {own, "provided.al2023"} <= set(told["runtimes"])
 
 
 def test_metrics_count_invocations_by_function(node: LocalNode, lambda_client: Any) -> None:
