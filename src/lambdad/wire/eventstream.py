@@ -59,8 +59,19 @@ def encode_invoke_complete(
 
 
 def encode_exception(code: str, message: str) -> bytes:
-    """An error of the service after the response has begun; `code` is AWS's exception name."""
-    headers = ((":message-type", "exception"), (":exception-type", code), (":content-type", "application/json"))
+    """An error of the service after the response has begun; `code` is AWS's exception name.
+
+    It is said twice: for clients whose model has this exception in this stream, and for all others, boto3 among them,
+    which look for the headers of an error without a model. message: cut to what a header may hold.
+    """
+    shown = message.encode()[:1024].decode(errors="ignore")
+    headers = (
+        (":message-type", "exception"),
+        (":exception-type", code),
+        (":error-code", code),
+        (":error-message", shown),
+        (":content-type", "application/json"),
+    )
     return encode_message(headers, orjson.dumps({"message": message}))
 
 

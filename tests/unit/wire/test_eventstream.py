@@ -55,6 +55,9 @@ def test_an_exception_names_its_type() -> None:
     (message,) = decode(encode_exception("ServiceException", "oops"))
     assert message.headers[":message-type"] == "exception"
     assert message.headers[":exception-type"] == "ServiceException"
+    assert (message.headers[":error-code"], message.headers[":error-message"]) == ("ServiceException", "oops")
+    (long,) = decode(encode_exception("ServiceException", "ä" * 100_000))
+    assert len(long.headers[":error-message"]) == 512
     assert message.to_response_dict()["status_code"] == 400
 
 
