@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -40,6 +42,7 @@ from lambdad.testing.event_doubles import (
 from lambdad.testing.specs import HERE, make_spec, make_target
 
 SCOPES = ("a", "b")
+STEPS = int(os.environ.get("LAMBDAD_EVENT_STEPS", "100000"))
 
 
 class TwoTables(RuleBasedStateMachine):
@@ -166,7 +169,7 @@ class World(RuleBasedStateMachine):
         self.observer = RecordingObserver()
         for name in self.FUNCTIONS:
             self.functions.targets[name] = make_target(spec=make_spec(function_name=name))
-        self.count = self.acked = 0
+        self.count = self.acked = self.trimmed = 0
         self.finals: dict[str, str] = {}
         self.boot()
 
@@ -237,16 +240,19 @@ class World(RuleBasedStateMachine):
 
         return settle
 
+    def forget_the_dead(self) -> None:
+        """As a node does when there are many."""
+        self.trimmed += self.table.trim_dead(0, 0)
+
     def end(self, request_id: str, how: str) -> None:
         assert request_id not in self.finals, "two ends"
         self.finals[request_id] = how
 
-    @rule(data=st.data(), way=st.sampled_from(["succeed", "fail", "throttle"]))
-    def answer(self, data: st.DataObject, way: str) -> None:
+    @rule(number=st.integers(0, 99), way=st.sampled_from(["succeed", "fail", "throttle"]))
+    def answer(self, number: int, way: str) -> None:
         if not self.functions.tickets:
             return
-        ticket: Ticket = data.draw(st.sampled_from(self.functions.tickets))
-        self.functions.tickets.remove(ticket)
+        ticket: Ticket = self.functions.tickets.pop(number % len(self.functions.tickets))
         ticket.settle({"succeed": succeeded(), "fail": failed(), "throttle": throttled("x")}[way])
 
     @rule()
@@ -261,8 +267,9 @@ class World(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_and_no_limit_is_passed(self) -> None:
         usage = self.table.usage("event")
-        assert self.count == usage.waiting + usage.leased + self.acked + usage.dead
-        assert len(self.finals) == self.acked + usage.dead
+        dead = usage.dead + self.trimmed
+        assert self.count == usage.waiting + usage.leased + self.acked + dead
+        assert len(self.finals) == self.acked + dead
         assert usage.leased == self.schedule.running <= self.LIMITS.total
         assert len(self.functions.tickets) == self.schedule.running
         self.schedule.validate()
@@ -287,6 +294,34 @@ TestWorld = World.TestCase
 TestWorld.settings = settings(
     max_examples=40, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+def test_a_long_walk_in_virtual_time_loses_and_doubles_no_event() -> None:
+    """The same from a seeded draw, far longer than Hypothesis would walk; `LAMBDAD_EVENT_STEPS` makes it longer."""
+    draw = random.Random(20261124)
+    world = World()
+    world.start()
+    steps = [
+        (20, lambda: world.accept(draw.choice(World.FUNCTIONS))),
+        (25, world.dispatch),
+        (40, lambda: world.answer(draw.randrange(99), draw.choices(["succeed", "fail", "throttle"], [70, 20, 10])[0])),
+        (10, lambda: world.pass_time(draw.choice([0.5, 1, 60, 120, 300]))),
+        (0.5, lambda: world.pass_time(7200)),
+        (0.2, world.crash),
+        (0.5, lambda: world.reserve(draw.choice(World.FUNCTIONS), draw.choice([None, None, 0]))),
+    ]
+    weights = [weight for weight, _ in steps]
+    for step in range(STEPS):
+        draw.choices(steps, weights)[0][1]()
+        if step % 20 == 0:
+            world.nothing_is_lost_and_no_limit_is_passed()
+        if step % 1000 == 0:
+            world.forget_the_dead()
+    world.teardown()
+    reasons = Counter(world.finals.values())
+    assert reasons["acked"] > STEPS / 50
+    assert {"RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency"} <= reasons.keys()
+
 
 finite = st.floats(0, 1e6, allow_nan=False)
 
