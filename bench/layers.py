@@ -31,7 +31,7 @@ LIMITS_MB = {"git": 35.0, "php": 110.0}
 _MEBIBYTE = 1024 * 1024
 _HEADINGS = (
     "layer", "packages", "install s", "relocate s", "whole build s", "files rewritten, paths", "files, links",
-    "before pruning MB", "after MB", "zip MB", "the test", "same bytes twice", "ELF files, names", "ld.so differs",
+    "before pruning MiB", "after MiB", "zip MiB", "the test", "same bytes twice", "ELF files, names", "ld.so differs",
 )  # fmt: skip
 
 
@@ -105,8 +105,9 @@ def measure_layers(setup: Setup) -> Measurement:
         Row("libraries looked up for them", sum(one.names for one in judged), ""),
         Row("of which the resolver and ld.so disagree", len(differences), "", AtMost(0)),
     ]  # fmt: skip
+    load = f"Load average at the end: {os.getloadavg()[2]:.0f}, on {os.cpu_count()} processors: seconds depend on it."
     notes = [_table([_HEADINGS, *(one.cells for one in figures.values())])]
-    notes += [f"Disagreement: {text}." for text in differences[:20]]
+    notes += [load, *(f"Disagreement: {text}." for text in differences[:20])]
     samples = {
         "after": [one.built.manifest.size / _MEBIBYTE for one in figures.values()],
         "before": [one.before / _MEBIBYTE for one in figures.values()],
