@@ -12,6 +12,7 @@ reading stops while an answer is outstanding and the next request has arrived.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -197,6 +198,16 @@ class _Connection(asyncio.Protocol):
                 self._refuse(cause.status, str(cause))
             else:
                 self._refuse(400, "The request is not valid HTTP/1.1.")
+        if self._received and not self._body and self._peer:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Say at once that the first part of a request is here: a client that writes head and body apart sends the body
+        only then (Nagle's algorithm), and Linux would let it wait for 40 ms."""
+        connection = None if self._transport is None else self._transport.get_extra_info("socket")
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def eof_received(self) -> bool:
         # Let a half-closed client read its answer, unless it still owes the rest of its request.
