@@ -9,6 +9,7 @@ import os
 import threading
 from typing import Any
 
+from lambdad.testing import probes
 from lambdad.testing.deploying import Deployed, deploy_python
 
 
@@ -37,6 +38,7 @@ def handler(event, context):
         assert bystander.invoke({}).value == "here"
 
 
+@probes.skip_unless(probes.has_cgroup("memory"))
 def test_others_are_served_while_memory_is_eaten(lambda_client: Any, bystander: Deployed) -> None:
     source = """
 def handler(event, context):

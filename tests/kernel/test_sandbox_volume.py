@@ -83,6 +83,7 @@ def test_memory_stays_from_mount_to_mount_and_is_bounded(tmp_path: Path) -> None
         for _ in range(10):
             assert os.write(fd, bytes(256 * 1024)) == 256 * 1024
     os.close(fd)
+    assert os.statvfs(f"/proc/self/fd/{mount_fd}").f_files == 256
     os.close(mount_fd)
     mount_fd = store.mount()
     assert os.stat("file", dir_fd=mount_fd).st_size > 0

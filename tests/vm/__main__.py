@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import pwd
 import shutil
 import sys
 import tempfile
@@ -51,9 +52,26 @@ def main() -> int:
     if missing:
         print(f"needed and not found: {', '.join(missing)}. `make test-vm` installs them.", file=sys.stderr)
         return 2
+    if reason := _why_no_image():
+        print(f"skipped, the guest cannot be made here: {reason}")
+        return 0
     names_tests = any(not argument.startswith("-") for argument in arguments)
     suites = [] if names_tests else [suite for suite in SUITES if (guest_image.REPOSITORY / suite).exists()]
     return _run([*PYTEST_OPTIONS, *arguments, *suites], options.timeout)
+
+
+def _why_no_image() -> str:
+    """Why this user cannot unpack a system with its owners; empty if it can."""
+    if os.geteuid() == 0:
+        return ""
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        ranges = [line.partition(":")[0] for line in Path("/etc/subuid").read_text().splitlines()]
+    except OSError:
+        ranges = []
+    if name not in ranges or shutil.which("newuidmap") is None:
+        return f"not root, and {name} has no range of user ids (the package uidmap, and a line in /etc/subuid)"
+    return ""
 
 
 def _run(arguments: list[str], timeout: float) -> int:

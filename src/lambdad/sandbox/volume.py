@@ -135,6 +135,10 @@ class TemplateStores:
             raise
 
 
+_FILES_PER_MB = 256
+"""Of a /tmp in memory: as many as ext4 gives a small disk."""
+
+
 class MemoryStore:
     """tmpfs: for hosts without loop devices. What is in it counts as memory of the function.
 
@@ -145,6 +149,7 @@ class MemoryStore:
         self._place = place
         place.mkdir(mode=0o700, parents=True)
         options: dict[str, str | None] = {"size": f"{size_mb}m", "mode": f"{_MODE:o}"}
+        options["nr_inodes"] = str(size_mb * _FILES_PER_MB)  # empty files take memory that no size counts
         options |= {"uid": str(owner[0]), "gid": str(owner[1])}
         mount_fd = syscalls.make_filesystem("tmpfs", options, _ATTRIBUTES)
         try:
