@@ -6,6 +6,7 @@ the directory with the packages in it. Nothing of a package is run: wheels are u
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from lambdad.cli.errors import CliError
 from lambdad.cli.output import note, progress
 from lambdad.pack.cache import default_cache
 from lambdad.pack.errors import PackError
+from lambdad.pack.lock import Pin
 from lambdad.pack.node import install_modules
 from lambdad.pack.requirements import Requirements, named_requirements, read_requirements
 from lambdad.pack.target import arch_named
@@ -89,12 +91,22 @@ def _asks_for_modules(directory: Path) -> bool:
     return isinstance(package, dict) and bool(package.get("dependencies"))
 
 
+@functools.lru_cache(maxsize=16)
+def _resolve(lines: tuple[str, ...], constraints: tuple[str, ...], python: str, architecture: str) -> tuple[Pin, ...]:
+    """Asked once for the same files: a watch deploys a change of code in a moment, and without surprises."""
+    wanted = Requirements(list(lines), list(constraints))
+    return fetch_wheels(wanted, python, arch_named(architecture), _glibc(python), default_cache())
+
+
+def _glibc(python: str) -> tuple[int, int]:
+    return _GLIBC.get(python, _GLIBC_NEWER)
+
+
 def _install_wheels(wanted: Requirements, python: str, architecture: str, built: Path) -> None:
     arch = arch_named(architecture)
-    glibc = _GLIBC.get(python, _GLIBC_NEWER)
-    cache = default_cache()
+    glibc, cache = _glibc(python), default_cache()
     with progress(f"packages for python{python}, {architecture}"):
-        pins = fetch_wheels(wanted, python, arch, glibc, cache)
+        pins = _resolve(tuple(wanted.lines), tuple(wanted.constraints), python, architecture)
         tree = built.with_name("wheels")
         for pin, wheel in zip(pins, wheel_files(pins, python, arch, glibc, cache), strict=True):
             unpack_wheel(wheel, tree, pin.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdad.cli import dependencies
 from lambdad.cli.bundle import bundle_directory
 from lambdad.cli.dependencies import with_dependencies
 from lambdad.cli.errors import CliError
@@ -22,6 +23,11 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return wheels
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_resolved_yet() -> None:
+    dependencies._resolve.cache_clear()
 
 
 def _wheel(index: Path, name: str, tag: str = "py3-none-any") -> None:
@@ -98,6 +104,21 @@ def test_links_are_kept_and_the_same_files_make_the_same_zip(tmp_path: Path, ind
             assert (built / "link.py").readlink() == Path("app.py")
             digests.add(bundle_directory(built).code_sha256)
     assert len(digests) == 1
+
+
+def test_a_watch_asks_the_index_once_for_the_same_requirements(tmp_path: Path, index: Path) -> None:
+    _wheel(index, "wanted")
+    function = _function(tmp_path / "f", app__py="1", requirements__txt="wanted\n")
+    with with_dependencies(function, "python3.12", "x86_64"):
+        pass
+    (index / "wanted-1.0-py3-none-any.whl").unlink()
+    (function / "app.py").write_text("2")
+    with with_dependencies(function, "python3.12", "x86_64") as built:
+        assert (built / "wanted.py").exists()
+        assert (built / "app.py").read_text() == "2"
+    (function / "requirements.txt").write_text("wanted==1.0\n")
+    with pytest.raises(CliError), with_dependencies(function, "python3.12", "x86_64"):
+        pass
 
 
 def test_the_dependencies_of_a_project_are_taken_where_there_are_no_requirements(tmp_path: Path, index: Path) -> None:
