@@ -170,3 +170,16 @@ def test_an_explicit_denial_always_wins(statements: list[dict[str, Any]]) -> Non
         assert together is Decision.DENY
     else:
         assert together is (Decision.ALLOW if Decision.ALLOW in single else Decision.NOTHING)
+
+
+PRINCIPALS = st.sets(
+    st.sampled_from([ADA, "arn:aws:iam::111111111111:root", "111111111111", "222222222222", "arn:aws:iam::1:user/x"]),
+    min_size=1,
+)
+
+
+@given(PRINCIPALS)
+def test_whom_a_denial_excepts_it_does_not_touch_and_everybody_else_it_does(excepted: set[str]) -> None:
+    policy = _policy(_allow(Principal="*"), _deny(NotPrincipal={"AWS": sorted(excepted)}), of_resource=True)
+    is_excepted = ADA in excepted and bool(excepted & {"111111111111", "arn:aws:iam::111111111111:root"})
+    assert decide([policy], _access()) is (Decision.ALLOW if is_excepted else Decision.DENY)
