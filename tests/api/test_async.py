@@ -364,6 +364,21 @@ def test_what_no_target_takes_is_counted_kept_and_redriven(here: LocalNode, clou
     assert json.loads(mailbox.receive()["Body"]) == {"fail": "x"}
 
 
+def test_a_record_that_is_too_large_for_its_target_is_counted_and_kept(here: LocalNode, cloud: str) -> None:
+    source = "def handler(event, context):\n    return 'x' * 2_000_000\n"
+    with deploy_python(here.client(), source) as function:
+        configure(function, success=Mailbox(cloud, "small").arn)
+        record = f"{send(function, {})}/on-success"
+
+        def dead() -> list[str]:
+            return [message["id"] for message in queue_page(here, "/messages?state=dead&lane=delivery")["messages"]]
+
+        wait_until(lambda: record in dead(), "the record that is too large")
+        with urllib.request.urlopen(f"{here.endpoint}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        assert f'lambdad_destination_delivery_failures_total{{function="{function.name}"}} 1.0' in text
+
+
 def test_the_queue_is_shown_redriven_and_purged_by_the_command(here: LocalNode, function: Deployed) -> None:
     configure(function, MaximumRetryAttempts=0)
     request_id = send(function, {"fail": "x"})

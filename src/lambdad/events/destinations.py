@@ -21,6 +21,7 @@ from lambdad.model.arn import Namespace, parse_function_reference
 from lambdad.model.clock import Clock
 from lambdad.model.destination import DEAD_LETTER_SERVICES, Destination, Service, parse_destination
 from lambdad.model.errors import ApiError
+from lambdad.model.limits import PAYLOAD_ASYNC_MAX
 from lambdad.store.event_queue import Death, Message, Retry
 from lambdad.telemetry.log import Logger
 
@@ -121,6 +122,11 @@ class Deliverer:
         return []
 
     def _as_event(self, delivery: Delivery) -> Message:
+        if len(delivery.body) > PAYLOAD_ASYNC_MAX:
+            raise DeliveryError(
+                f"the record has {len(delivery.body)} bytes, and an event may have {PAYLOAD_ASYNC_MAX}: "
+                "let the function answer less, or use another kind of destination"
+            )
         reference = parse_function_reference(delivery.target)
         assert reference is not None
         try:

@@ -15,6 +15,7 @@ from lambdad.events.event import Event, decode_event
 from lambdad.events.records import Delivery, DeliveryKind, delivery, encode_delivery
 from lambdad.events.verdict import Done, GivenUp, Later, Verdict
 from lambdad.model.destination import Destination
+from lambdad.model.limits import PAYLOAD_ASYNC_MAX
 from lambdad.telemetry.log import silent
 from lambdad.testing.event_doubles import FakeFunctions, RecordingObserver, VirtualClock
 from lambdad.testing.specs import HERE
@@ -38,7 +39,9 @@ class World:
             raise self.error
         self.sent.append((delivery, destination))
 
-    def deliver(self, target: str, kind: DeliveryKind = "on-success", attempts: int = 0) -> Verdict:
+    def deliver(
+        self, target: str, kind: DeliveryKind = "on-success", attempts: int = 0, body: bytes = b"body"
+    ) -> Verdict:
         verdicts: list[Verdict] = []
 
         async def run() -> None:
@@ -48,7 +51,7 @@ class World:
                 deliverer = Deliverer(
                     ways, FakeFunctions(), self.observer, self.clock, spawned.append, silent(), (1.0, 5.0)
                 )
-                message = encode_delivery(delivery(kind, target, EVENT, b"body", 1.0))
+                message = encode_delivery(delivery(kind, target, EVENT, body, 1.0))
                 deliverer.start(replace(message, attempts=attempts), verdicts.append)
                 assert deliverer.attempt_s(message.scope) > 0
                 for coroutine in spawned:
@@ -89,6 +92,13 @@ def test_a_function_gets_its_event_where_the_delivery_ends() -> None:
     event = decode_event(message)
     assert (event.function, event.qualifier, event.payload) == ("f", "live", b"body")
     assert world.deliver(FUNCTION + "f:live") == verdict
+
+
+def test_a_record_that_is_too_large_for_an_event_is_a_failed_delivery_that_says_so() -> None:
+    assert isinstance(World().deliver(FUNCTION + "f", body=bytes(PAYLOAD_ASYNC_MAX)), Done)
+    last = World().deliver(FUNCTION + "f", attempts=2, body=bytes(PAYLOAD_ASYNC_MAX + 1))
+    assert isinstance(last, GivenUp)
+    assert b"1048577 bytes" in last.death.last
 
 
 @pytest.mark.parametrize(
