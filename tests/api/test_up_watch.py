@@ -72,6 +72,9 @@ def test_changes_of_a_function_and_of_its_layer_are_served_without_a_failure(tmp
     arguments = ["--watch", f"{function}:watched", "--watch-layer", str(layer)]
     with LocalNode.start(tmp_path / "data", arguments=arguments) as node:
         wait_until(has_said(node, 1, "watching "), "the word that it watches", DEADLINE_S)
+        # The sandbox of a busy machine may need more than three seconds for two starts of curl.
+        node.client().update_function_configuration(FunctionName="watched", Timeout=60, MemorySize=1024)
+        node.client().get_waiter("function_updated_v2").wait(FunctionName="watched")
         caller = Caller(node.client())
         caller.start()
         try:
