@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from lambdad.identity.actions import POLICY_OPERATIONS, SHARED, action_of, context_of, function_of, resource_of
 from lambdad.identity.documents import LAMBDA
@@ -40,8 +40,18 @@ _ATTACHING = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
 
 FunctionPolicy = Callable[[Namespace, str, str], str | None]
 """(namespace, function, qualifier or `$LATEST`) → its resource policy as JSON."""
-TagsOf = Callable[[str], Mapping[str, str]]
-"""Unqualified ARN of a function, mapping or code signing configuration → its tags."""
+
+
+class Facts(Protocol):
+    """What policies may ask of resources as they are now."""
+
+    def tags(self, resource: str) -> Mapping[str, str]:
+        """resource: unqualified ARN of a function, mapping or code signing configuration."""
+        ...
+
+    def mapped_function(self, namespace: Namespace, uuid: str) -> str | None:
+        """ARN of the function that an event source mapping calls."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class Gate:
         self,
         keys: KeyFile,
         policy_of: FunctionPolicy,
-        tags_of: TagsOf,
+        facts: Facts,
         clock: Callable[[], float],
         *,
         mode: str,
@@ -77,7 +87,7 @@ class Gate:
     ) -> None:
         self._keys = keys
         self._policy_of = policy_of
-        self._tags_of = tags_of
+        self._facts = facts
         self._clock = clock
         self._mode = mode
         self._region = region
@@ -145,7 +155,9 @@ class Gate:
             document = None  # whatever it says
         context = {**self._context(caller, request), **context_of(operation, params, here)}
         tagged = resource if function is None else function_arn(owner, function.name)
-        self._check(caller, action, resource, {**context, **self._tags(tagged)}, document, owner.account)
+        for mapped in self._mapped(params, here):
+            known = {**context, **mapped, **self._tags(tagged)}
+            self._check(caller, action, resource, known, document, owner.account)
         if operation in _ATTACHING and self._roles == "kept" and "Role" in params:
             passed = {**context, "iam:passedtoservice": LAMBDA}
             self._check(caller, "iam:PassRole", str(params["Role"]), passed, None)
@@ -248,9 +260,16 @@ class Gate:
     def _tags(self, resource: str) -> dict[str, str | Sequence[str]]:
         """The condition keys of a resource's tags; keys that differ in case only are one key with several values."""
         found: dict[str, list[str]] = {}
-        for key, value in self._tags_of(resource).items():
+        for key, value in self._facts.tags(resource).items():
             found.setdefault(f"aws:resourcetag/{key}".lower(), []).append(value)
         return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+    def _mapped(self, params: Mapping[str, Any], here: Namespace) -> list[dict[str, str]]:
+        """The condition keys of a mapping's function: with a new one it is about both, the old and the new."""
+        arn = self._facts.mapped_function(here, str(params["UUID"])) if "UUID" in params else None
+        if arn is None:
+            return [{}]
+        return [{"lambda:functionarn": arn}, *([{}] if "FunctionName" in params else [])]
 
     def _find(self, key_id: str) -> Credential | None:
         key = self._current.get(key_id)

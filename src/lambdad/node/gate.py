@@ -65,7 +65,7 @@ def make_gate(config: Config, paths: Paths, catalogue: Catalogue, clock: Clock) 
 
     mode = config.auth if config.host in LOOPBACK else REQUIRED
     keys = KeyFile(paths.access_keys)
-    return Gate(keys, policy_of, catalogue.tags, clock.time, mode=mode, region=config.region, roles=config.roles)
+    return Gate(keys, policy_of, catalogue, clock.time, mode=mode, region=config.region, roles=config.roles)
 
 
 class GateOfNeighbours:

@@ -32,12 +32,14 @@ from lambdad.store.changes import (
     Change,
     FunctionChanged,
     FunctionRemoved,
+    MappingChanged,
     SettingChanged,
     TagsChanged,
     VersionChanged,
     VersionRemoved,
 )
 from lambdad.store.codec import decode
+from lambdad.store.mappings import mapping_changed
 from lambdad.store.metadata import Store, Transaction
 from lambdad.store.settings import PROVISIONED, URL, Kind
 from lambdad.wire.validate import Failure, matches, show, validation_error
@@ -114,6 +116,7 @@ class Catalogue:
         self._entries: dict[tuple[Namespace, str], _Entry] = {}
         self._urls: dict[str, tuple[Namespace, str, str]] = {}
         self._tags: dict[str, Mapping[str, str]] = {}
+        self._mapped: dict[tuple[Namespace, str], str] = {}
         self._reserved: dict[tuple[Namespace, str], int] = {}
         self._provisioned: set[tuple[Namespace, str]] = set()
         """Functions with provisioned concurrency."""
@@ -232,6 +235,10 @@ class Catalogue:
         """Of a function, an event source mapping or a code signing configuration. resource: its unqualified ARN."""
         return self._tags.get(resource, _NO_TAGS)
 
+    def mapped_function(self, namespace: Namespace, uuid: str) -> str | None:
+        """ARN of the function that an event source mapping calls; None if there is no such mapping."""
+        return self._mapped.get((namespace, uuid))
+
     def is_changing(self, namespace: Namespace, name: str) -> bool:
         """Whether `$LATEST` is Pending, or an update of it is in progress."""
         entry = self._entries.get((namespace, name))
@@ -311,6 +318,8 @@ class Catalogue:
                     self._put_setting(change)
                 case TagsChanged(resource, tags):
                     self._put_tags(resource, tags)
+                case MappingChanged(namespace, uuid, arn):
+                    self._put_mapping(namespace, uuid, arn)
                 case _:
                     assert_never(change)
 
@@ -343,6 +352,12 @@ class Catalogue:
             self._tags[resource] = tags
         else:
             self._tags.pop(resource, None)
+
+    def _put_mapping(self, namespace: Namespace, uuid: str, arn: str | None) -> None:
+        if arn is None:
+            self._mapped.pop((namespace, uuid), None)
+        else:
+            self._mapped[namespace, uuid] = arn
 
     def _forget(self, namespace: Namespace, name: str) -> None:
         entry = self._entries.pop((namespace, name), None)
@@ -452,4 +467,5 @@ def _everything(transaction: Transaction) -> tuple[list[Change], list[tuple[Name
     changes.extend(AliasChanged(alias) for alias in transaction.aliases.all())
     changes.extend(transaction.settings.all())
     changes.extend(transaction.tags.all())
+    changes.extend(mapping_changed(mapping) for mapping in transaction.mappings.all())
     return changes, list(transaction.functions.version_documents())

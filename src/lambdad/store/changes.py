@@ -66,6 +66,15 @@ class TagsChanged:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class MappingChanged:
+    """function_arn: of the function that an event source mapping calls; None when the mapping was removed."""
+
+    namespace: Namespace
+    uuid: str
+    function_arn: str | None
+
+
 Change: TypeAlias = (
     FunctionChanged
     | FunctionRemoved
@@ -75,4 +84,5 @@ Change: TypeAlias = (
     | AliasRemoved
     | SettingChanged
     | TagsChanged
+    | MappingChanged
 )

@@ -39,7 +39,7 @@ class Transaction:
         self.settings = FunctionSettings(connection, self.changes)
         self.layers = Layers(connection)
         self.tags = Tags(connection, self.changes)
-        self.mappings = Mappings(connection)
+        self.mappings = Mappings(connection, self.changes)
         self.code_signing = CodeSigningConfigs(connection)
         self.roles = Roles(connection)
 

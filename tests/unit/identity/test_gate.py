@@ -23,7 +23,7 @@ from lambdad.identity.keys import AccessKey, KeyFile, KeysError, new_key
 from lambdad.identity.managed import MANAGED
 from lambdad.model.arn import Namespace
 from lambdad.model.errors import ApiError
-from lambdad.testing.gates import NOW, open_gate
+from lambdad.testing.gates import NOW, NoFacts, open_gate
 from lambdad.wire.http import Request
 
 ONE, TWO = "111111111111", "222222222222"
@@ -37,12 +37,16 @@ class World:
     def __init__(self, directory: Path, mode: str = AUTOMATIC) -> None:
         self.keys = KeyFile(directory / "keys.json")
         self.policies: dict[str, str] = {}
-        self.tags: dict[str, dict[str, str]] = {}
+        self.tagged: dict[str, dict[str, str]] = {}
+        self.mapped: dict[str, str] = {}
         self.now = NOW
-        self.gate = Gate(self.keys, self._policy_of, self._tags_of, lambda: self.now, mode=mode, region="us-east-1")
+        self.gate = Gate(self.keys, self._policy_of, self, lambda: self.now, mode=mode, region="us-east-1")
 
-    def _tags_of(self, resource: str) -> dict[str, str]:
-        return self.tags.get(resource, {})
+    def tags(self, resource: str) -> dict[str, str]:
+        return self.tagged.get(resource, {})
+
+    def mapped_function(self, namespace: Namespace, uuid: str) -> str | None:
+        return self.mapped.get(uuid) if namespace == MINE else None
 
     def _policy_of(self, namespace: Namespace, name: str, qualifier: str) -> str | None:
         return self.policies.get(name) if namespace == MINE else None
@@ -378,7 +382,7 @@ def test_tags_of_a_resource_are_conditions(tmp_path: Path) -> None:
     allow = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*", "Condition": mine}
     key = world.key(ONE, json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
     assert not world.may_invoke(key)
-    world.tags[FUNCTION] = {"team": "a"}
+    world.tagged[FUNCTION] = {"team": "a"}
     assert world.may_invoke(key)
     request, mapping = sign(key), {"UUID": "0" * 36}
     caller = world.gate.authenticate(request)
@@ -386,10 +390,36 @@ def test_tags_of_a_resource_are_conditions(tmp_path: Path) -> None:
         world.gate.authorize_operation(caller, "GetFunction", params, request)
     with pytest.raises(ApiError, match="not authorized to perform: lambda:GetEventSourceMapping"):
         world.gate.authorize_operation(caller, "GetEventSourceMapping", mapping, request)
-    world.tags[f"arn:aws:lambda:us-east-1:{ONE}:event-source-mapping:{mapping['UUID']}"] = {"team": "a"}
+    world.tagged[f"arn:aws:lambda:us-east-1:{ONE}:event-source-mapping:{mapping['UUID']}"] = {"team": "a"}
     world.gate.authorize_operation(caller, "GetEventSourceMapping", mapping, request)
-    world.tags[FUNCTION] = {"team": "a", "TEAM": "b"}  # one condition key with two values
+    world.tagged[FUNCTION] = {"team": "a", "TEAM": "b"}  # one condition key with two values
     assert not world.may_invoke(key)
+
+
+def test_the_function_of_a_mapping_is_a_condition_of_what_is_done_to_it(tmp_path: Path) -> None:
+    world, uuid, other = World(tmp_path), "0" * 36, f"arn:aws:lambda:us-east-1:{ONE}:function:g"
+    of_function = {"ArnEquals": {"lambda:FunctionArn": FUNCTION}}
+    allow = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*", "Condition": of_function}
+    key = world.key(ONE, json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    request = sign(key)
+    caller = world.gate.authenticate(request)
+
+    def may(operation: str, **params: str) -> bool:
+        try:
+            world.gate.authorize_operation(caller, operation, {"UUID": uuid, **params}, request)
+        except ApiError as error:
+            assert error.code == "AccessDeniedException"
+            return False
+        return True
+
+    assert not may("DeleteEventSourceMapping")  # there is none, and nobody need know
+    world.mapped[uuid] = FUNCTION
+    assert may("GetEventSourceMapping")
+    assert may("UpdateEventSourceMapping", FunctionName="f")
+    assert not may("UpdateEventSourceMapping", FunctionName="g")
+    world.mapped[uuid] = other
+    assert not may("DeleteEventSourceMapping")
+    assert not may("UpdateEventSourceMapping", FunctionName="f")
 
 
 def test_a_resource_policy_shuts_everybody_out_but_those_it_excepts(tmp_path: Path) -> None:
@@ -407,7 +437,7 @@ def test_a_resource_policy_shuts_everybody_out_but_those_it_excepts(tmp_path: Pa
 @pytest.mark.parametrize(("roles", "is_asked"), [("any", False), ("kept", True)])
 def test_where_roles_are_kept_callers_must_be_allowed_to_pass_them(tmp_path: Path, roles: str, is_asked: bool) -> None:
     keys = KeyFile(tmp_path / "keys.json")
-    gate = Gate(keys, lambda *_: None, lambda _: {}, lambda: NOW, mode=AUTOMATIC, region="us-east-1", roles=roles)
+    gate = Gate(keys, lambda *_: None, NoFacts(), lambda: NOW, mode=AUTOMATIC, region="us-east-1", roles=roles)
     role = f"arn:aws:iam::{ONE}:role/worker"
     create = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}
     passing = {

@@ -135,7 +135,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["Version", "Statement", "Effect", "Action", "Resource", "Principal", "Condition"])
+            st.sampled_from(
+                ["Version", "Statement", "Effect", "Action", "Resource", "Principal", "NotPrincipal", "Condition"]
+            )
             | st.text(),
             inner,
             max_size=4,

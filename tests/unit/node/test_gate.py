@@ -15,7 +15,7 @@ from lambdad.model.arn import LATEST, Namespace
 from lambdad.model.errors import ApiError
 from lambdad.model.settings import Policy
 from lambdad.node.gate import GateOfNeighbours, GateOfUrls, PolicyTexts, log_resources
-from lambdad.testing.gates import NOW, open_gate
+from lambdad.testing.gates import NOW, NoFacts, open_gate
 from lambdad.wire.http import Request
 
 HERE = Namespace("000000000000", "us-east-1")
@@ -32,7 +32,7 @@ def _closed(directory: Path, *statements: dict[str, object]) -> Gate:
     def policy_of(namespace: Namespace, name: str, qualifier: str) -> str | None:
         return policy if (namespace, name, qualifier) == (HERE, "f", LATEST) else None
 
-    return Gate(keys, policy_of, lambda _: {}, lambda: NOW, mode=AUTOMATIC, region="us-east-1")
+    return Gate(keys, policy_of, NoFacts(), lambda: NOW, mode=AUTOMATIC, region="us-east-1")
 
 
 def _public(**condition: object) -> dict[str, object]:

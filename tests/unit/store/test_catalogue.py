@@ -28,6 +28,7 @@ from lambdad.store.changes import (
     AliasRemoved,
     FunctionChanged,
     FunctionRemoved,
+    MappingChanged,
     SettingChanged,
     TagsChanged,
     VersionChanged,
@@ -59,6 +60,14 @@ def test_tags_are_known_as_long_as_their_resource_is() -> None:
     assert (catalogue.tags(ARN), catalogue.tags(mapping), catalogue.tags(f"{ARN}x")) == ({"a": "1"}, {"b": "2"}, {})
     catalogue.apply([FunctionRemoved(SPACE, "f"), TagsChanged(mapping, {})])
     assert (catalogue.tags(ARN), catalogue.tags(mapping)) == ({}, {})
+
+
+def test_a_mappings_function_is_known_as_long_as_the_mapping_is() -> None:
+    catalogue = filled()
+    catalogue.apply([MappingChanged(SPACE, "u", f"{ARN}:1")])
+    assert (catalogue.mapped_function(SPACE, "u"), catalogue.mapped_function(OTHER, "u")) == (f"{ARN}:1", None)
+    catalogue.apply([MappingChanged(SPACE, "u", None)])
+    assert catalogue.mapped_function(SPACE, "u") is None
 
 
 def test_every_form_of_a_name_finds_its_version() -> None:
