@@ -7,7 +7,10 @@ from pathlib import Path
 
 from tests.unit.store.records import OTHER, SPACE, run_with_store
 
+from lambdad.model.arn import function_arn
 from lambdad.model.mapping import EventSourceMapping
+from lambdad.store.catalogue import Catalogue
+from lambdad.store.changes import Change, MappingChanged
 from lambdad.store.metadata import SqliteStore, Transaction
 
 
@@ -40,6 +43,14 @@ def test_mappings_are_kept_changed_listed_and_removed(tmp_path: Path) -> None:
             mappings.remove(first)
             assert list(mappings.all()) == [changed]
 
+        heard: list[Change] = []
+        store.subscribe(heard.extend)
         await store.write(work)
+        arn = function_arn(SPACE, "f")
+        there = [MappingChanged(SPACE, uuid, arn) for uuid in ("b", "a", "b")]
+        assert heard == [*there, MappingChanged(SPACE, "a", None)]
+        catalogue = Catalogue(egress="none")
+        await catalogue.open(store)
+        assert (catalogue.mapped_function(SPACE, "b"), catalogue.mapped_function(SPACE, "a")) == (arn, None)
 
     run_with_store(tmp_path, body)
