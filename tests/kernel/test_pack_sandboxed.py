@@ -154,3 +154,12 @@ def _running(command: bytes) -> bool:
 
 def _groups() -> set[str]:
     return {str(path) for path in Path("/sys/fs/cgroup").glob("*/lambdad/*")}
+
+
+def test_a_shell_that_cannot_be_executed_is_said_to_be_one(base, tmp_path):
+    other = tmp_path / "base"
+    shutil.copytree(base, other, symlinks=True)
+    (other / "bin/sh").unlink()
+    (other / "bin/sh").write_text("no program")
+    with pytest.raises(PackError, match="the test could not be started: fork/exec /bin/sh"):
+        SandboxRunner().run(other, (), "true", ENVIRONMENT)

@@ -41,6 +41,7 @@ from lambdad.pack.manifest import (
     parse_manifest,
     scan_tree,
 )
+from lambdad.pack.process import can_execute
 from lambdad.pack.recipe import Recipe, parse_recipe, parse_size
 from lambdad.pack.resolver import Resolver
 from lambdad.pack.sandboxed import choose_runner
@@ -94,7 +95,7 @@ def _read_manifest(path: Path) -> Manifest:
 
 def _builder(recipe_path: Path, arch: str, base: str, cache: Cache, console: Console) -> Iterator[Builder]:
     recipe = parse_recipe(recipe_path.read_text())
-    with status_line(console) as progress:
+    with status_line(console, ("resolve", *(stage.name for stage in recipe.stages))) as progress:
         directory = recipe_path.resolve().parent
         found = find_base(base or recipe.base, directory, arch_named(arch), cache, progress)
         yield Builder(recipe, directory, found, cache, _runner(console), progress)
@@ -254,6 +255,8 @@ def verify(
         if not tests:
             raise PackError("the recipe has no tests: give one with --test")
         found = _base_for(one, base, manifest.arch, cache, console)
+        if not can_execute(found.arch):
+            raise PackError(f"this machine cannot execute {manifest.arch} programs: `check` looks without running them")
         runner = _runner(console)
         failed = False
         for name, command in tests:

@@ -19,7 +19,7 @@ from pathlib import Path
 from lambdad.model.limits import FILES_MAX, MEGABYTE, MEMORY_MB_PER_VCPU, PROCESSES_MAX
 from lambdad.pack.errors import PackError
 from lambdad.pack.smoke import OUTPUT_MAX, TEST_TIMEOUT_S, ChrootRunner, SmokeResult, SmokeRunner, strace_command
-from lambdad.sandbox.interface import ExitStatus, SandboxError
+from lambdad.sandbox.interface import ExitStatus, SandboxError, StartError
 from lambdad.sandbox.native import NativeDriver
 from lambdad.sandbox.native_sandbox import NativeSandbox
 from lambdad.sandbox.spec import Bind, DirectoryRoot, Exec, Overlay, SandboxSpec
@@ -87,6 +87,8 @@ class SandboxRunner:
                 finally:
                     await sandbox.destroy()
                     await volume.close()
+            except StartError as error:
+                raise PackError(f"the test could not be started: {error}") from None
             except SandboxError as error:
                 raise PackError(f"there is no sandbox to test in: {error}") from None
             finally:

@@ -137,3 +137,10 @@ def test_errors_of_a_recipe_are_shown(work):
     (work / "one.toml").write_text('nmae = "x"')
     assert "did you mean 'name'" in run("build", "one.toml", status=1)
     assert "No such file" in run("build", "none.toml", status=1)
+
+
+def test_a_layer_for_another_processor_is_not_run(work, monkeypatch):
+    build("one")
+    monkeypatch.setattr(layer_module, "can_execute", lambda arch: False)
+    output = run("verify", "one.zip", "--base", "./base", "--test", "true", status=1)
+    assert "cannot execute x86_64 programs" in output

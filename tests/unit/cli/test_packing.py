@@ -47,3 +47,13 @@ def test_an_error_in_a_pipe_is_one_line():
     with pytest.raises(typer.Exit), reporting(Console(file=stream, width=40)):
         raise PackError("a sentence that is longer than forty columns and must not be broken")
     assert stream.getvalue().count("\n") == 1
+
+
+def test_on_a_terminal_a_bar_goes_on_with_each_stage():
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100)
+    with status_line(console, ("resolve", "cli", "fpm")) as progress:
+        for stage, doing in (("resolve", "packages"), ("base", "build"), ("cli", "install [5]"), ("fpm", "test")):
+            progress.step(stage, doing)
+    assert progress.completed == pytest.approx(2.2)
+    assert "fpm: test" in stream.getvalue()
