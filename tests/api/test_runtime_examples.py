@@ -15,7 +15,7 @@ import pytest
 
 from lambdad.pack.archive import extract_zip
 from lambdad.testing.example_layers import LayerFailed, deployed_example, obtain_layer, why_no_layers
-from lambdad.testing.examples import BUILDS, build_conformance, build_example
+from lambdad.testing.examples import BUILDS, build_conformance
 from lambdad.testing.probes import can_make_namespaces, is_root, skip_unless
 from lambdad.testing.proven_runtimes import example_name
 from lambdad.testing.runtime_conformance import Verdict, runtime_conformance
@@ -54,9 +54,16 @@ def obtain_or_skip(recipe: str) -> Path:
         raise
 
 
+def is_static(program: Path) -> bool:
+    done = subprocess.run(["ldd", program], capture_output=True, text=True)
+    return "not a dynamic executable" in done.stderr or "statically linked" in done.stdout
+
+
 @pytest.mark.parametrize("language", BUILDS)
 def test_an_example_answers_fails_and_answers_again(built: str, lambda_client: Any, tmp_path: Path) -> None:
     with deployed_example(lambda_client, built, tmp_path / built, MemorySize=512, Timeout=60) as function:
+        if built in STATIC:
+            assert is_static(tmp_path / built / "bootstrap")
         for _ in range(2):
             assert "Ada" in str(function.invoke({"name": "Ada"}).value)
             if built != "bash":  # which takes every event
@@ -85,10 +92,3 @@ def test_the_runtime_of_an_example_keeps_to_the_contract_in_a_sandbox(built: str
     assert built not in STREAMING or passed >= {"stream", "stream-error"}
     name = example_name(built)
     assert table_row(name, results) == documented_rows(DOCUMENT.read_text())[name]
-
-
-@pytest.mark.parametrize("language", STATIC)
-def test_a_compiled_example_is_one_static_program(built: str, tmp_path: Path) -> None:
-    build_example(built, tmp_path / "task")
-    done = subprocess.run(["ldd", tmp_path / "task" / "bootstrap"], capture_output=True, text=True)
-    assert "not a dynamic executable" in done.stderr or "statically linked" in done.stdout
