@@ -65,6 +65,7 @@ def test_serverless_incs_extension_hears_of_invocations_gets_logs_and_is_told_of
             return sum(line.split() == ["Processing", "event:", kind] for line in logs.lines())
 
         wait_until(lambda: events("INVOKE") == 3, "three invocations", DEADLINE_S)
+        assert any(line.startswith("LOGS\tName: otel-extension\tState: Subscribed") for line in logs.lines())
         logs.wait_for(lambda line: line.startswith("LOGS: ") and '"platform.report"' in line)
         function.configure(Timeout=61)
         wait_until(lambda: events("SHUTDOWN") == 1, "the end", DEADLINE_S)

@@ -32,12 +32,10 @@ def holds_resources(version: FunctionVersion) -> bool:
     return serving is not None and (serving.package.image is not None or version.starts_from_snapshot(serving))
 
 
-def is_idle(version: FunctionVersion, used: float | None, now: float, after: float) -> bool:
-    """Whether a version is to become Inactive. used: when it was called last, as far as is known; epoch seconds.
-    after: seconds.
-    """
+def is_idle(version: FunctionVersion, used: float, now: float, after: float) -> bool:
+    """Whether a version is to become Inactive. used: when it was called or first seen; epoch seconds. after: seconds."""
     is_settled = version.state.value == ACTIVE and not is_changing(version)
-    return is_settled and holds_resources(version) and now - max(version.last_modified, used or 0.0) >= after
+    return is_settled and holds_resources(version) and now - max(version.last_modified, used) >= after
 
 
 class Idleness:
@@ -108,7 +106,11 @@ class Idleness:
 
     def _is_idle(self, transaction: Transaction, version: FunctionVersion, now: float) -> bool:
         use = transaction.settings.get(USED, version.namespace, version.name, version.version)
-        if not is_idle(version, None if use is None else use.at, now, self._after):
+        if use is None:  # seen for the first time: who called it before is not known
+            if holds_resources(version):
+                _note_use(transaction, version.namespace, version.name, version.version, now)
+            return False
+        if not is_idle(version, use.at, now, self._after):
             return False
         return not transaction.settings.of_function(PROVISIONED, version.namespace, version.name)
 

@@ -153,9 +153,12 @@ class ExtensionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetrySubscription:
+    """is_logs_api: to the older Logs API, which has a line and a record of its own."""
+
     name: str
     state: str
     types: tuple[str, ...]
+    is_logs_api: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +249,8 @@ def format_text(event: Event) -> str | None:
             suffix = f"\tError Type: {event.error_type}" if event.error_type else ""
             return f"EXTENSION\tName: {event.name}\tState: {event.state}\tEvents: [{','.join(event.events)}]{suffix}"
         case TelemetrySubscription():
-            return f"TELEMETRY\tName: {event.name}\tState: {event.state}\tTypes: [{','.join(event.types)}]"
+            api = "LOGS" if event.is_logs_api else "TELEMETRY"
+            return f"{api}\tName: {event.name}\tState: {event.state}\tTypes: [{','.join(event.types)}]"
         case LogsDropped():
             return f"LOGS_DROPPED {event.reason}\tDropped Records: {event.records}\tDropped Bytes: {event.bytes}"
         case InitStart() | InitRuntimeDone() | InitReport() | RestoreStart() | RestoreRuntimeDone():
@@ -338,7 +342,8 @@ def _record(event: Event) -> tuple[str, dict[str, Any]]:
                 "errorType": event.error_type,
             }
         case TelemetrySubscription():
-            return "telemetrySubscription", {"name": event.name, "state": event.state, "types": list(event.types)}
+            kind = "logsSubscription" if event.is_logs_api else "telemetrySubscription"
+            return kind, {"name": event.name, "state": event.state, "types": list(event.types)}
         case LogsDropped():
             counts = {"droppedRecords": event.records, "droppedBytes": event.bytes}
             return "logsDropped", {"reason": event.reason, **counts}

@@ -40,7 +40,9 @@ class TelemetryHub:
 
     def subscribe(self, name: str, subscription: Subscription) -> TelemetrySubscription:
         """Begin, or go on with other settings. name: the extension's. The caller publishes what is returned."""
-        told = TelemetrySubscription(name=name, state="Subscribed", types=subscription.types)
+        told = TelemetrySubscription(
+            name=name, state="Subscribed", types=subscription.types, is_logs_api=subscription.is_logs_api
+        )
         known = self._deliveries.get(name)
         if known is not None:
             if known.subscription == subscription:

@@ -126,6 +126,7 @@ _RECORDS: Mapping[str, Mapping[str, Check]] = {
         "spans?": _spans("extensionOverhead"),
     },
     "platform.extension": {"name": _is_text, "state": _is_text, "events": _is_texts, "errorType?": _is_text},
+    "platform.logsSubscription": {"name": _is_text, "state": _is_text, "types": _is_texts},
     "platform.telemetrySubscription": {"name": _is_text, "state": _is_text, "types": _is_texts},
     "platform.logsDropped": {"reason": _is_text, "droppedRecords": _is_count, "droppedBytes": _is_count},
 }

@@ -33,6 +33,7 @@ UNMEASURED = 8 * 1024 * 1024
 """Bytes that an idle environment counts for where nothing measures it (no memory cgroup)."""
 WORN_S = 1.0
 """A provisioned environment that has had no runtime process for so long is replaced."""
+_BEFORE_READY = (Phase.NEW, Phase.STARTING, Phase.INIT)
 _RESTORE_FAILED = (
     "SnapStartException",
     "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs.",
@@ -205,9 +206,12 @@ class WorkerService:
         """End every environment whose files come from an image: there is no disk behind them any more."""
         for environment in list(self._environments.values()):
             if environment.spec.image is not None:
+                is_awaited = environment.phase in _BEFORE_READY
                 environment.stop()
                 if self._caller is not None:
                     self._caller.gone(environment.id)
+                if is_awaited:  # whoever asked for it would wait for ever
+                    self.refuse(environment, "ServiceException", "The files of the image were lost. Try again.")
 
     async def drained(self) -> None:
         """Wait until no environment is left, and no snapshot."""

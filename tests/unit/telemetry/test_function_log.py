@@ -115,6 +115,10 @@ TEXTS: list[tuple[Event, str | None]] = [
         "EXTENSION\tName: n\tState: LaunchError\tEvents: []\tError Type: Extension.LaunchError",
     ),
     (
+        TelemetrySubscription(name="n", state="Subscribed", types=("platform",), is_logs_api=True),
+        "LOGS\tName: n\tState: Subscribed\tTypes: [platform]",
+    ),
+    (
         TelemetrySubscription(name="n", state="Subscribed", types=("platform",)),
         "TELEMETRY\tName: n\tState: Subscribed\tTypes: [platform]",
     ),

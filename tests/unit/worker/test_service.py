@@ -166,6 +166,18 @@ def test_environments_of_images_end_with_the_disk_of_images_and_others_stay() ->
     run(test)
 
 
+def test_who_waits_for_an_environment_whose_image_is_lost_is_told() -> None:
+    async def test(world: World) -> None:
+        image = Image(uri="i", resolved_uri="i", manifest_sha256="0" * 64)
+        world.service.start(7, "e1", make_spec(runtime=None, image=image))
+        await world.launched.get()
+        world.service.stop_images()
+        assert await world.caller.next() == ("gone", "e1")
+        assert (await world.caller.next())[:3] == ("failed", 7, "ServiceException")
+
+    run(test)
+
+
 def test_stopping_while_it_starts_leaves_nothing() -> None:
     async def test(world: World) -> None:
         world.service.start(1, "e1", SPEC)
