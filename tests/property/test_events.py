@@ -42,7 +42,7 @@ from lambdad.testing.event_doubles import (
 from lambdad.testing.specs import HERE, make_spec, make_target
 
 SCOPES = ("a", "b")
-STEPS = int(os.environ.get("LAMBDAD_EVENT_STEPS", "100000"))
+STEPS = int(os.environ.get("LAMBDAD_EVENT_STEPS", "50000"))
 
 
 class TwoTables(RuleBasedStateMachine):
