@@ -33,7 +33,7 @@ def holds_resources(version: FunctionVersion) -> bool:
 
 
 def is_idle(version: FunctionVersion, used: float, now: float, after: float) -> bool:
-    """Whether a version is to become Inactive. used: when it was called or first seen, epoch seconds; after: seconds."""
+    """Whether a version is to become Inactive. used: when it was called, or first seen; epoch s. after: seconds."""
     is_settled = version.state.value == ACTIVE and not is_changing(version)
     return is_settled and holds_resources(version) and now - max(version.last_modified, used) >= after
 
