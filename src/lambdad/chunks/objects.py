@@ -19,9 +19,12 @@ from obstore.store import S3Store
 
 from lambdad.chunks.files import TEMPORARY_PREFIX, write_atomically
 from lambdad.chunks.interface import StoreFull, StoreUnavailable
-from lambdad.chunks.s3_credentials import GivenKeys, StandardChain
+from lambdad.chunks.s3_credentials import NONE_FOUND, GivenKeys
 
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+
+_METADATA = "/latest/api/token"
+"""In errors of the last place where obstore looks for credentials: the instance's metadata."""
 
 
 class ObjectMissing(Exception):
@@ -190,7 +193,7 @@ def open_s3(
     keys: GivenKeys | None = None,
     timeout_s: float = 30.0,
 ) -> S3Objects:
-    """A bucket of AWS or of any compatible service. Without keys, `StandardChain` finds them.
+    """A bucket of AWS or of any compatible service. Without keys, obstore finds them: see `s3_credentials`.
 
     Nothing is contacted yet. Plain HTTP only to an endpoint that says `http://`.
     """
@@ -203,8 +206,8 @@ def open_s3(
             "endpoint": endpoint or f"https://s3.{region}.amazonaws.com",
             "conditional_put": "etag",
         },
-        # Always ours: obstore itself would mix what is given here with what the environment has.
-        credential_provider=keys or StandardChain(),
+        # Not by `config`: obstore would add the session token of the environment to keys that are not its.
+        credential_provider=keys,
         client_options={"allow_http": plain_http, "timeout": timedelta(seconds=timeout_s)},
         # Retries are the origin's, under its token bucket; a second layer of them would multiply.
         retry_config={"max_retries": 0},
@@ -213,4 +216,5 @@ def open_s3(
 
 
 def _first_line(error: BaseError) -> str:
-    return str(error).strip().split("\n", 1)[0][:500]
+    line = str(error).strip().split("\n", 1)[0][:500]
+    return f"{NONE_FOUND} ({line})" if _METADATA in line else line

@@ -1,21 +1,26 @@
-"""Who we are for S3: given keys, or whatever AWS's own tools would find here.
+"""Who we are for S3: given keys, or what is found where AWS's own tools look.
 
-The chain is botocore's: environment, profiles (with roles to assume and single sign-on), a web identity, a container's
-or an instance's role. What expires is fetched again in time. Nothing here is printed or kept anywhere else.
+In their order: the environment's keys, a web identity, the profile of the credentials file, a container's role, the
+instance's role. All but the file are obstore's, which renews what expires; profiles that assume a role or sign on
+somewhere are not spoken. Nothing here is printed or kept anywhere else.
 """
 
 from __future__ import annotations
 
-import asyncio
+import configparser
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-_ASK_AGAIN = timedelta(minutes=2)
-"""How long an answer of the chain is used. It keeps its own and renews it a quarter of an hour before it expires."""
+NONE_FOUND = (
+    "no credentials for the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, name a file with "
+    "chunk_credentials, or give the machine a role"
+)
+_FILE_MAX = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +40,34 @@ class GivenKeys:
         }
 
 
-class NoCredentials(Exception):
-    """The chain has none; the text says where they could be."""
+def find_keys(environment: Mapping[str, str]) -> GivenKeys | None:
+    """The keys of the profile, if it is its turn; None if obstore is to look. Reads a file.
+
+    Raises ValueError if a profile is asked for by name and has no keys.
+    """
+    pairs = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"))
+    if any(all(environment.get(name) for name in pair) for pair in pairs):
+        return None
+    profile = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or ""
+    path = environment.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    try:
+        file = Path(path).expanduser()
+        with file.open(encoding="utf-8") as opened:
+            keys = parse_profile(opened.read(_FILE_MAX), profile or "default")
+    except (OSError, RuntimeError, UnicodeDecodeError):  # none, not for us to read, no home, no text
+        keys = None
+    if keys is None and profile:
+        raise ValueError(f"{NONE_FOUND}: profile {profile} of {path} has no keys, or may not be read")
+    return keys
 
 
-class StandardChain:
-    """Called by obstore whenever it needs credentials. Raises `NoCredentials`, and what botocore raises."""
-
-    def __init__(self) -> None:
-        self._found: Any = None
-        self._lock = asyncio.Lock()
-
-    async def __call__(self) -> S3Credential:
-        async with self._lock:
-            # In a thread: the chain reads files and asks the instance's metadata.
-            return await asyncio.to_thread(self._fetch)
-
-    def _fetch(self) -> S3Credential:
-        if self._found is None:
-            # Imported here: a store with given keys, or in a directory, does without botocore's 20 MB.
-            from botocore.session import Session
-
-            self._found = Session().get_credentials()
-        if self._found is None:
-            raise NoCredentials(
-                "no credentials for the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, "
-                "name a file with chunk_credentials, or give the machine a role"
-            )
-        frozen = self._found.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": datetime.now(UTC) + _ASK_AGAIN,
-        }
+def parse_profile(text: str, profile: str) -> GivenKeys | None:
+    """The keys of a profile in the text of a credentials file, None if it has none. Pure."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+        section = parser[profile]
+        token = section.get("aws_session_token", "")
+        return GivenKeys(section["aws_access_key_id"], section["aws_secret_access_key"], token)
+    except (configparser.Error, KeyError):
+        return None

@@ -7,7 +7,6 @@ no configuration, no command line, no log and no sandbox.
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from lambdad.block.messages import Configure
 from lambdad.chunks.cache_address import parse_cache_address
+from lambdad.chunks.s3_credentials import GivenKeys, find_keys, parse_profile
 from lambdad.model.limits import MEGABYTE
 from lambdad.node.chunk_address import parse_store
 from lambdad.node.config import Config, ConfigError
@@ -27,15 +27,15 @@ def store_of(config: Config, environment: Mapping[str, str] = os.environ) -> Con
     """The store alone, as a builder needs it. Raises `ConfigError` if the credentials cannot be read."""
     place = parse_store(config.chunk_store)
     if place.bucket:
-        access_key, secret_key, token = _credentials(config.chunk_credentials, environment)
+        keys = _credentials(config.chunk_credentials, environment)
         return Configure(
             bucket=place.bucket,
             prefix=place.prefix,
             endpoint=config.chunk_endpoint,
             region=config.chunk_region or config.region,
-            access_key_id=access_key,
-            secret_access_key=secret_key,
-            session_token=token,
+            access_key_id=keys.access_key_id,
+            secret_access_key=keys.secret_access_key,
+            session_token=keys.token,
         )
     return Configure(origin_directory=place.directory or str(Paths(config.data_dir).chunks))
 
@@ -54,26 +54,33 @@ def tiers_of(config: Config, environment: Mapping[str, str] = os.environ) -> Con
     )
 
 
-def _credentials(path: str, environment: Mapping[str, str]) -> tuple[str, str, str]:
-    """Access key, secret key and session token: of a file as AWS's tools have it, or of the environment.
+def _credentials(path: str, environment: Mapping[str, str]) -> GivenKeys:
+    """Keys of a file as AWS's tools have it, of the environment, or of a profile.
 
-    Empty if there are none: then whoever opens the bucket looks where AWS's tools would (`chunks.s3_credentials`).
+    Empty if there are none: then whoever opens the bucket looks for a role (`chunks.s3_credentials`).
     """
-    if not path:
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        access_key, secret_key, token = (environment.get(name, "") for name in names)
-        return (access_key, secret_key, token) if access_key and secret_key else ("", "", "")
-    parser = configparser.RawConfigParser()
+    if path:
+        return _keys_of_file(path)
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    access_key, secret_key, token = (environment.get(name, "") for name in names)
+    if access_key and secret_key:
+        return GivenKeys(access_key, secret_key, token)
+    try:
+        return find_keys(environment) or GivenKeys("", "")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _keys_of_file(path: str) -> GivenKeys:
     try:
         with Path(path).open(encoding="utf-8") as file:
-            parser.read_string(file.read(_CREDENTIALS_MAX))
-        section = parser["default"]
-        token = section.get("aws_session_token", "")
-        return section["aws_access_key_id"], section["aws_secret_access_key"], token
+            keys = parse_profile(file.read(_CREDENTIALS_MAX), "default")
     except OSError as error:
         raise ConfigError(f"chunk_credentials: cannot read {path}: {error.strerror}") from None
-    except (configparser.Error, KeyError, UnicodeDecodeError):
-        # Without the parser's words: they quote lines of the file.
+    except UnicodeDecodeError:
+        keys = None
+    if keys is None:
         raise ConfigError(
             f"chunk_credentials: {path} needs a section [default] with aws_access_key_id and aws_secret_access_key"
-        ) from None
+        )
+    return keys

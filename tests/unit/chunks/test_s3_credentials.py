@@ -17,7 +17,8 @@ import pytest
 
 from lambdad.chunks.interface import StoreUnavailable
 from lambdad.chunks.objects import ObjectMissing, open_s3
-from lambdad.chunks.s3_credentials import GivenKeys
+from lambdad.chunks.s3_credentials import GivenKeys, find_keys
+from lambdad.testing.chunk_servers import free_port
 
 
 @dataclass
@@ -84,7 +85,6 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return tmp_path
 
 
@@ -121,31 +121,51 @@ def test_the_environment(cloud: Cloud, bare: Path, monkeypatch: pytest.MonkeyPat
     assert ask(cloud) == ("environment", "environment-token")
 
 
-def test_a_profile(cloud: Cloud, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (bare / ".aws").mkdir()
-    (bare / ".aws" / "credentials").write_text("[ci]\naws_access_key_id = profile\naws_secret_access_key = hush\n")
-    monkeypatch.setenv("AWS_PROFILE", "ci")
-    assert ask(cloud) == ("profile", "")
-
-
 def test_the_role_of_an_instance(cloud: Cloud, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", cloud.url)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", cloud.url)
     assert ask(cloud) == ("instance", "instance-token")
 
 
 def test_the_role_of_a_container(cloud: Cloud, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "token").write_text("container-authorization")
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{cloud.url}/container")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(bare / "token"))
     assert ask(cloud) == ("container", "container-token")
 
 
-def test_who_has_none_is_told_where_they_could_be(cloud: Cloud, bare: Path) -> None:
+def test_who_has_none_is_told_where_they_could_be(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+
     async def run() -> None:
         with pytest.raises(StoreUnavailable, match=r"set AWS_ACCESS_KEY_ID .* or give the machine a role"):
-            await open_s3("bucket", endpoint=cloud.url).get("x")
+            await open_s3("bucket", endpoint=f"http://127.0.0.1:{free_port()}").get("x")
 
     asyncio.run(run())
-    assert cloud.signed == []
+
+
+def test_a_profile_has_its_turn_behind_keys_and_a_web_identity(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text(
+        "[default]\naws_access_key_id=d\naws_secret_access_key=hush\n[ci]\naws_access_key_id=c\n"
+        "aws_secret_access_key=hush\naws_session_token=t\n"
+    )
+    here = {"AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    assert find_keys(here) == GivenKeys("d", "hush")
+    assert find_keys({**here, "AWS_PROFILE": "ci"}) == GivenKeys("c", "hush", "t")
+    assert find_keys({**here, "AWS_ACCESS_KEY_ID": "e", "AWS_SECRET_ACCESS_KEY": "hush"}) is None
+    assert find_keys({**here, "AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "r"}) is None
+
+
+@pytest.mark.parametrize("content", [None, b"[other]\n", b"hush", b"\xff\xfe", b"[ci]\naws_access_key_id=c\n"])
+def test_a_useless_file_is_passed_over_unless_its_profile_was_asked_for(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "credentials"
+    if content is not None:
+        file.write_bytes(content)
+    here = {"AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    assert find_keys(here) is None
+    with pytest.raises(ValueError, match=r"profile ci of .* has no keys") as raised:
+        find_keys({**here, "AWS_PROFILE": "ci"})
+    assert "hush" not in str(raised.value)
 
 
 def test_keys_show_nothing_but_their_name() -> None:

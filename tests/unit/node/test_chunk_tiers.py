@@ -71,9 +71,16 @@ def test_temporary_keys_keep_their_token(tmp_path: Path) -> None:
     assert (store.access_key_id, store.session_token) == ("i", "t")
 
 
-def test_half_a_pair_of_keys_is_left_to_the_chain_of_awss_tools(tmp_path: Path) -> None:
-    store = store_of(Config(data_dir=tmp_path, chunk_store="s3://bucket"), {"AWS_ACCESS_KEY_ID": "an-id"})
+def test_without_keys_a_profile_is_asked_and_then_whoever_opens_the_bucket_looks_for_a_role(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path, chunk_store="s3://bucket")
+    file = tmp_path / "credentials"
+    here = {"AWS_ACCESS_KEY_ID": "half-a-pair", "AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    store = store_of(config, here)
     assert (store.access_key_id, store.secret_access_key, store.session_token) == ("", "", "")
+    file.write_text("[ci]\naws_access_key_id = i\naws_secret_access_key = s\n")
+    assert store_of(config, {**here, "AWS_PROFILE": "ci"}).access_key_id == "i"
+    with pytest.raises(ConfigError, match="profile cd"):
+        store_of(config, {**here, "AWS_PROFILE": "cd"})
 
 
 def test_cache_nodes_with_logins_reach_the_worker_and_nothing_that_is_printed(tmp_path: Path) -> None:
