@@ -17,7 +17,7 @@ ROOM = 64 * 1024**2
 SIZES = (48 * 1024**2, ROOM + 1024**2)
 """Bytes of an image whose spool fits and whose chunks do not, and of one whose spool does not."""
 
-pytestmark = [pytest.mark.kernel, probes.skip_unless(probes.is_root())]
+pytestmark = [pytest.mark.kernel, probes.skip_unless(probes.is_root(), probes.can_mount_overlay())]
 
 
 @pytest.fixture
