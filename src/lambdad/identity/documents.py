@@ -6,17 +6,14 @@ their form and kept as they are. `identity.policy` reads the ones that lambdad d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lambdad.identity.glob import matches
-from lambdad.identity.policy import PolicyError
+from lambdad.identity.policy import PolicyError, raw_statements
 
 LAMBDA = "lambda.amazonaws.com"
 ASSUME_ROLE = "sts:assumerole"
-
-_VERSIONS = ("2012-10-17", "2008-10-17")
 
 
 def check_permissions(text: str) -> None:
@@ -56,19 +53,7 @@ def is_trusted(text: str, service: str) -> bool:
 
 def _statements(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each with the words for where it stands. Raises PolicyError at the first that is none."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        raise PolicyError("the document is not valid JSON") from None
-    if not isinstance(document, dict):
-        raise PolicyError("a policy is a JSON object with Version and Statement")
-    if document.get("Version", _VERSIONS[0]) not in _VERSIONS:
-        raise PolicyError(f"the Version of a policy is {_VERSIONS[0]}")
-    listed = document.get("Statement")
-    statements = listed if isinstance(listed, list) else [listed]
-    if not statements:
-        raise PolicyError("a policy has at least one statement")
-    for number, statement in enumerate(statements, 1):
+    for number, statement in enumerate(raw_statements(text), 1):
         where = f"statement {number}"
         if not isinstance(statement, Mapping):
             raise PolicyError(f"{where} is not a JSON object")

@@ -119,6 +119,12 @@ def parse_policy(text: str, *, of_resource: bool = False) -> Policy:
     """A JSON document. of_resource: whether its statements have principals. Raises PolicyError."""
     if len(text) > POLICY_MAX:
         raise PolicyError(f"a policy has at most {POLICY_MAX} characters")
+    statements = raw_statements(text)
+    return Policy(tuple(_statement(number, item, of_resource) for number, item in enumerate(statements, 1)))
+
+
+def raw_statements(text: str) -> list[Any]:
+    """What a document has for statements, whatever they are; 1 to STATEMENTS_MAX of them. Raises PolicyError."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -131,7 +137,7 @@ def parse_policy(text: str, *, of_resource: bool = False) -> Policy:
     statements = listed if isinstance(listed, list) else [listed]
     if not statements or len(statements) > STATEMENTS_MAX:
         raise PolicyError(f"a policy has 1 to {STATEMENTS_MAX} statements")
-    return Policy(tuple(_statement(number, item, of_resource) for number, item in enumerate(statements, 1)))
+    return statements
 
 
 def _statement(number: int, given: Any, of_resource: bool) -> Statement:

@@ -37,7 +37,7 @@ def test_permissions_may_speak_of_any_service_and_its_conditions() -> None:
         ("[" * 100_000, "not valid JSON"),
         ("[]", "JSON object"),
         (json.dumps({"Version": "2020-01-01", "Statement": ALLOW}), "Version"),
-        (document(), "at least one statement"),
+        (document(), "1 to 200 statements"),
         (document(1), "statement 1 is not"),
         (document({**ALLOW, "Effect": "Maybe"}), "Effect"),
         (document(ALLOW, {"Effect": "Allow", "Action": "x:y"}), "statement 2 needs either Resource"),
