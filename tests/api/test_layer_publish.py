@@ -28,8 +28,9 @@ from lambdad.testing.fault_proxy import OPERATIONS, Fault, FaultProxy, Kind, fau
 from lambdad.testing.local_node import LocalNode
 
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1", "ap-south-1", "sa-east-1")
-TIMEOUT_S = 0.5
-"""Of one answer: a node on a busy machine takes less, and what takes longer is tried again."""
+TIMEOUT_S = 1.0
+"""Of one answer. A node on a busy machine may take longer: then it is tried again, as after the timeouts on purpose."""
+ATTEMPTS = 40
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,7 @@ def publish(package: Package, services: Services, journal: Path) -> dict[str, An
         sleep=lambda seconds: None,
         jitter=lambda: 0.5,
         parallel=len(REGIONS),
+        attempts=ATTEMPTS,
     ).run({})
 
 
@@ -101,34 +103,46 @@ def client(node: LocalNode, region: str, key: str = "test") -> Any:
     return session.client("lambda", endpoint_url=node.endpoint)
 
 
-def in_the_end(service: BotoLayerService, package: Package) -> tuple[list[str], frozenset[str]]:
-    """The digests of a layer's versions, and who may use the first one."""
-    digests = [service.code_sha256(package.name, one.number) for one in service.versions(package.name)]
-    return digests, service.principals(package.name, 1)
+PASSING = tuple(kind for kind in Kind if kind is not Kind.DENIED)
+
+
+@pytest.mark.parametrize("turn", range(len(PASSING)))
+def test_failures_that_pass_at_every_step_in_every_region_leave_one_version_each(
+    proxy: FaultProxy, through_proxy: Services, direct: Services, tmp_path: Path, turn: int
+) -> None:
+    """Each step fails once in each region; in seven turns every step has failed in every way everywhere."""
+    package = make_package(tmp_path, f"fault-{uuid.uuid4().hex[:12]}")
+    faults = {
+        region: [
+            Fault(operation, 1, PASSING[(number + step + turn) % len(PASSING)])
+            for step, operation in enumerate(OPERATIONS)
+        ]
+        for number, region in enumerate(REGIONS)
+    }
+    proxy.plan(faults)
+    first = publish(package, through_proxy, tmp_path / "journal")
+    assert set(proxy.struck) == {(region, fault) for region, those in faults.items() for fault in those}
+    assert {placed.state for placed in first.values()} == {State.VERIFIED}, first
+    for region in REGIONS:
+        in_the_end = list(direct[region].versions(package.name))
+        assert [one.number for one in in_the_end] == [1], (region, faults[region])
+        assert direct[region].code_sha256(package.name, 1) == package.code_sha256
+        assert direct[region].principals(package.name, 1) == {"*", "111122223333"}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_after_every_kind_of_failure_in_every_region_there_is_one_version_each(
+def test_a_refusal_stops_its_region_and_no_other_and_the_next_run_goes_on_there(
     proxy: FaultProxy, through_proxy: Services, direct: Services, tmp_path: Path, operation: str
 ) -> None:
-    """Eight rounds: in each, the five regions fail in five ways, so that each region has met all eight."""
-    kinds = list(Kind)
-    for turn in range(len(kinds)):
-        package = make_package(tmp_path, f"fault-{uuid.uuid4().hex[:12]}")
-        faults = {
-            region: Fault(operation, 1, kinds[(number + turn) % len(kinds)]) for number, region in enumerate(REGIONS)
-        }
-        proxy.plan(faults)
-        first = publish(package, through_proxy, tmp_path / f"{package.name}.journal")
-        assert {region for region, _ in proxy.struck} == set(REGIONS), "every fault happened"
-        for region, placed in first.items():
-            is_denied = faults[region].kind is Kind.DENIED
-            assert (placed.state == State.VERIFIED) is not is_denied, (faults[region], placed)
-        second = publish(package, direct, tmp_path / f"{package.name}.journal")
-        assert {placed.state for placed in second.values()} == {State.VERIFIED}
-        for region in REGIONS:
-            digests, principals = in_the_end(direct[region], package)
-            assert (digests, principals) == ([package.code_sha256], {"*", "111122223333"}), (region, faults[region])
+    package = make_package(tmp_path, f"denied-{uuid.uuid4().hex[:12]}")
+    denied = REGIONS[OPERATIONS.index(operation)]
+    proxy.plan({denied: [Fault(operation, 1, Kind.DENIED)]})
+    first = publish(package, through_proxy, tmp_path / "journal")
+    assert {region for region, placed in first.items() if placed.state != State.VERIFIED} == {denied}
+    assert "AccessDenied" in first[denied].error
+    second = publish(package, direct, tmp_path / "journal")
+    assert {placed.state for placed in second.values()} == {State.VERIFIED}
+    assert [one.number for one in direct[denied].versions(package.name)] == [1]
 
 
 def write_layer(directory: Path, name: str) -> Path:
@@ -215,7 +229,7 @@ def test_a_region_that_is_away_leaves_the_others_published_and_the_status_three(
 ) -> None:
     name = f"away-{uuid.uuid4().hex[:12]}"
     layer = write_layer(tmp_path, name)
-    proxy.plan({"eu-west-1": Fault("versions", 1, Kind.DENIED)})
+    proxy.plan({"eu-west-1": [Fault("versions", 1, Kind.DENIED)]})
     words = ("publish", str(layer), "--region", "us-east-1", "--region", "eu-west-1")
     done = run(tmp_path, *words, endpoint=proxy.endpoint)
     assert done.returncode == 3 and "AccessDenied" in done.stdout + done.stderr

@@ -1,18 +1,20 @@
 """A proxy before a Lambda API that fails when it is told to: for publishers of layers, which must survive all of it.
 
-A fault belongs to one region, which requests name in their signature, and to the n-th call of one operation there. It
+A fault belongs to a region, which requests name in their signature, and to the n-th call of one operation there. It
 happens before the request is forwarded, or after: then the service has done what the client never hears of.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import re
 import socket
+import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -69,15 +71,15 @@ class FaultProxy:
     """
 
     endpoint: str
-    faults: Mapping[str, Fault] = field(default_factory=dict)
+    faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
     struck: list[tuple[str, Fault]] = field(default_factory=list)
     on_call: Callable[[str, str], None] = lambda region, operation: None
     _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ending: threading.Event = field(default_factory=threading.Event)
 
-    def plan(self, faults: Mapping[str, Fault]) -> None:
-        """Begin anew, with one fault for each region that is named."""
+    def plan(self, faults: Mapping[str, Sequence[Fault]]) -> None:
+        """Begin anew, with these faults for each region that is named."""
         with self._lock:
             self.faults = dict(faults)
             self.struck = []
@@ -87,11 +89,11 @@ class FaultProxy:
         """Count a call; how it fails, if it does."""
         with self._lock:
             self._calls[region, operation] += 1
-            fault = self.faults.get(region)
-            if fault is None or (fault.operation, fault.nth) != (operation, self._calls[region, operation]):
-                return None
-            self.struck.append((region, fault))
-            return fault.kind
+            for fault in self.faults.get(region, ()):
+                if (fault.operation, fault.nth) == (operation, self._calls[region, operation]):
+                    self.struck.append((region, fault))
+                    return fault.kind
+            return None
 
     def hang(self) -> None:
         """Say nothing until the client has long given up, or the proxy ends."""
@@ -121,6 +123,11 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream_port = upstream_port
         self.proxy = FaultProxy(f"http://127.0.0.1:{self.server_port}")
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that give up while they are answered are what this is for."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -179,4 +186,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if kind in (Kind.TIMEOUT_BEFORE, Kind.TIMEOUT_AFTER):
             self.server.proxy.hang()
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # the client may have gone first
+            self.connection.shutdown(socket.SHUT_RDWR)
