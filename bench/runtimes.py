@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def measure_runtimes(setup: Setup) -> Measurement:
     """Milliseconds that one client waits."""
     series: dict[str, list[float]] = {}
     missing: list[str] = []
+    load = os.getloadavg()[0]
     with setup.node("runtimes") as node:
         for contender in _contenders():
             if reason := contender.why_not():
@@ -66,5 +68,7 @@ def measure_runtimes(setup: Setup) -> Measurement:
         for label, values in series.items()
         for name, percent in (("p50", 50), ("p99", 99))
     ]
-    notes = (f"Not measured: {'; '.join(missing)}.",) if missing else ()
-    return Measurement(name="runtimes", rows=tuple(rows), samples=series, notes=notes)
+    notes = [f"Load average of the machine before it began: {load:.1f}."]
+    if missing:
+        notes.append(f"Not measured: {'; '.join(missing)}.")
+    return Measurement(name="runtimes", rows=tuple(rows), samples=series, notes=tuple(notes))
