@@ -142,7 +142,7 @@ class Pool(Environments):
 
     def validate(self, homes: dict[str, Environments]) -> None:
         """Assert every invariant; for tests. Notes in `homes` where each environment is."""
-        assert not (self.idle and self.waiting), self.key
+        assert not ((self.idle or self.is_ahead) and self.waiting), self.key
         assert not self.waiting or self.starting or self.busy, self.key
         for home in (self, *self.reserves.values()):
             assert home.function is self.function, self.key
