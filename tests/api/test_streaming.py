@@ -11,6 +11,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -107,11 +108,12 @@ def events(function: Deployed, event: Any, **options: Any) -> Iterator[tuple[str
     )
     assert answer["StatusCode"] == 200
     assert answer["ExecutedVersion"] == "$LATEST"
-    for message in answer["EventStream"]:
-        if "PayloadChunk" in message:
-            yield "chunk", message["PayloadChunk"]["Payload"]
-        else:
-            yield "complete", message["InvokeComplete"]
+    with closing(answer["EventStream"]) as messages:  # whoever reads may stop early
+        for message in messages:
+            if "PayloadChunk" in message:
+                yield "chunk", message["PayloadChunk"]["Payload"]
+            else:
+                yield "complete", message["InvokeComplete"]
 
 
 def has_logged(node: LocalNode, function: Deployed, text: str) -> bool:
