@@ -1,6 +1,6 @@
 handler() {
   local event
-  event=$(cat)
+  event=$(< /dev/stdin)
   echo "got $event" >&2
   echo "{\"message\": \"Hello from bash $BASH_VERSION!\", \"event\": $event}"
 }

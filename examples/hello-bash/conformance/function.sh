@@ -5,7 +5,7 @@ fi
 
 handler() {
   local event
-  event=$(cat)
+  event=$(< /dev/stdin)
   case $event in
     *'"conformance":"echo"'*) printf '%s' "$event" ;;
     *'"conformance":"deadline"'*) echo "{\"deadline_ms\": $DEADLINE_MS}" ;;
