@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from lambdad.chunks.interface import ChunkName
 from lambdad.chunks.manifest import Manifest
@@ -34,11 +35,14 @@ def layer_parts(manifest: Manifest, bounds: Sequence[int], layers: Sequence[str]
 
 
 def directory_parts(manifest: Manifest, contents: Mapping[int, Contents], depth: int) -> Iterator[Piece]:
-    """Bytes of files by directory, down to `depth` components. Pure."""
+    """Bytes of files by directory, down to `depth` components, in order of names. Pure."""
+    pieces: list[Piece] = []
     for row in manifest.rows():
         for path, size in contents[row.position].files:
             parents = path.split("/")[1:-1][:depth]
-            yield "/" + "/".join(parents), row.name, size
+            pieces.append(("/" + "/".join(parents), row.name, size))
+    pieces.sort(key=itemgetter(0))
+    yield from pieces
 
 
 async def parts_by_layer(images: ImageStore, name: str) -> list[Piece]:
