@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ DIRECTORIES = ("var/task", "var/runtime", "var/lang", "opt", "tmp", "dev", "proc
 INCLUDE = ("ca-certificates", "curl", "openssl")
 SUITES: Mapping[str, str] = {"debian12": "bookworm", "debian13": "trixie"}
 
+_INTERPRETER = re.compile(r"python3\.\d+|node")
 _REMOVED = (
     "usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/lintian", "usr/share/locale", "usr/share/bug",
     "usr/share/bash-completion", "usr/share/menu", "usr/share/common-licenses", "var/cache", "var/log", "var/lib/apt",
@@ -191,12 +193,17 @@ def _expose_libraries(rootfs: Path, arch: Arch) -> None:
 
 def _expose_interpreters(rootfs: Path) -> None:
     """Links under /var/lang, where AWS's images have their interpreter and lambdad looks for one."""
-    found = [*(rootfs / "usr/bin").glob("python3.[0-9]*"), rootfs / "usr/bin/node"]
-    for program in sorted(path for path in found if path.exists() and "-" not in path.name):
-        link = rootfs / "var/lang/bin" / program.name
+    names = sorted(path.name for path in (rootfs / "usr/bin").iterdir())
+    programs = [name for name in names if _INTERPRETER.fullmatch(name)]
+    links = {name: f"/usr/bin/{name}" for name in programs}
+    pythons = [name for name in programs if name.startswith("python")]
+    if pythons:
+        links["python3"] = max(pythons, key=lambda name: int(name.partition(".")[2]))
+    for name, target in links.items():
+        link = rootfs / "var/lang/bin" / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
-            link.symlink_to(f"/usr/bin/{program.name}")
+            link.symlink_to(target)
 
 
 def list_files(directory: Path) -> dict[str, str]:

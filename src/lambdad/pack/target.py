@@ -1,7 +1,8 @@
 """What a layer is built for: processor, loader and the environment that Lambda gives a process.
 
 Values only. The environment is that of `provided.*` runtimes on AWS (recorded there), because a layer that runs
-under it runs under the managed runtimes too: they only add `/var/lang` in front.
+under it runs under the managed runtimes too: they only add `/var/lang` in front. PATH has it here already, as under
+`provided.al2023`: a base may have an interpreter there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ LIBRARY_PATH = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/t
 """`LD_LIBRARY_PATH` of `provided.*`: the system's libraries stand before the layer's."""
 
 ENVIRONMENT: Mapping[str, str] = {
-    "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
     "LD_LIBRARY_PATH": LIBRARY_PATH,
     "LANG": "en_US.UTF-8",
     "TZ": ":UTC",

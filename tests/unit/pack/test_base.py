@@ -98,8 +98,13 @@ def _refuse(self):
 
 def test_interpreters_of_a_base_are_where_aws_has_them(tmp_path):
     base = make_base(tmp_path / "base")
-    for name in ("python3.11", "python3.11-config", "node"):
+    for name in ("python3.9", "python3.11", "python3.11-config", "node"):
         (base.rootfs / "usr/bin" / name).write_text("")
     shape_like_lambda(base.rootfs, X86_64)
     links = {path.name: str(path.readlink()) for path in (base.rootfs / "var/lang/bin").iterdir()}
-    assert links == {"python3.11": "/usr/bin/python3.11", "node": "/usr/bin/node"}
+    assert links == {
+        "python3.9": "/usr/bin/python3.9",
+        "python3.11": "/usr/bin/python3.11",
+        "python3": "python3.11",
+        "node": "/usr/bin/node",
+    }
