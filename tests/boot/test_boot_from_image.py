@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.vm import guest_image, machine
-from tests.vm.__main__ import TOOLS
+from tests.vm.__main__ import TOOLS, why_no_image
 
 from lambdad.block.vhost_user import DAEMON
 from lambdad.image.build import BuildOptions
@@ -35,7 +35,7 @@ def missing() -> str:
     if platform.machine() != "x86_64":
         return f"the guest is x86_64 and this machine is {platform.machine()}"
     tools = [tool for tool in (*TOOLS, DAEMON) if shutil.which(tool, path=search_path()) is None]
-    return f"not installed: {' '.join(tools)}" if tools else ""
+    return f"not installed: {' '.join(tools)}" if tools else why_no_image()
 
 
 def search_path() -> str:

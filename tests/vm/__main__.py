@@ -36,8 +36,6 @@ TOOLS = (machine.QEMU, "mmdebstrap", "mke2fs", "debugfs", "setpriv")
 DEFAULT_TIMEOUT = 1200.0
 SILENCE = 300.0
 """Seconds without a character: more than guest_watch gives to one test, so that it speaks first if it can."""
-BOOTS = 2
-"""A guest that falls silent has stopped as a machine, which is no test's doing: it gets a second one."""
 
 
 def main() -> int:
@@ -52,7 +50,7 @@ def main() -> int:
     if missing:
         print(f"needed and not found: {', '.join(missing)}. `make test-vm` installs them.", file=sys.stderr)
         return 2
-    if reason := _why_no_image():
+    if reason := why_no_image():
         print(f"skipped, the guest cannot be made here: {reason}")
         return 0
     names_tests = any(not argument.startswith("-") for argument in arguments)
@@ -60,7 +58,7 @@ def main() -> int:
     return _run([*PYTEST_OPTIONS, *arguments, *suites], options.timeout)
 
 
-def _why_no_image() -> str:
+def why_no_image() -> str:
     """Why this user cannot unpack a system with its owners; empty if it can."""
     if os.geteuid() == 0:
         return ""
@@ -79,17 +77,17 @@ def _run(arguments: list[str], timeout: float) -> int:
     image = guest_image.obtain_image()
     accelerator = machine.choose_accelerator(image)
     print(f"image ready after {time.monotonic() - started:.0f} s; booting with {accelerator.name}", flush=True)
-    for boot in range(1, BOOTS + 1):
+    try:
         try:
             return _run_once(accelerator, image, arguments, timeout)
         except machine.GuestSilent as error:
+            # It has stopped as a machine, which is no test's doing: it gets a second one.
             print(f"{error}; what it printed is above", file=sys.stderr, flush=True)
-            if boot < BOOTS:
-                print("NOTICE: the guest stood still and was started again", flush=True)
-        except machine.GuestTimeout as error:
-            print(f"{error}; what it printed is above", file=sys.stderr)
-            break
-    return 124
+            print("NOTICE: the guest stood still and was started again", flush=True)
+            return _run_once(machine.SLOW_EMULATION, image, arguments, timeout)
+    except machine.GuestTimeout as error:
+        print(f"{error}; what it printed is above", file=sys.stderr)
+        return 124
 
 
 def _run_once(

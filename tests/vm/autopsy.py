@@ -11,8 +11,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-PARAMETERS = "unknown_nmi_panic panic_print=0x41 softlockup_all_cpu_backtrace=1"
-"""Of the guest's kernel: the interrupt is a panic; a panic prints all tasks and where all processors are."""
+PARAMETERS = "nokaslr unknown_nmi_panic panic_print=0x41 softlockup_all_cpu_backtrace=1"
+"""Of the guest's kernel: addresses are those of its symbols; the interrupt is a panic; a panic prints all tasks and
+where all processors are."""
 
 _ANSWER_S = 5.0
 _PROMPT = b"(qemu) "
@@ -28,7 +29,7 @@ def examine(pid: int, monitor: Path) -> Iterator[str]:
             connection.settimeout(_ANSWER_S)
             connection.connect(str(monitor))
             _answer(connection)
-            for command in ("info status", "info registers -a", "nmi"):
+            for command in ("info status", "info registers -a", "info registers -a", "nmi"):  # twice: do they move?
                 connection.sendall(command.encode() + b"\n")
                 for line in _answer(connection).decode(errors="replace").splitlines():
                     if any(word in line for word in _WORTH_SHOWING):

@@ -42,6 +42,11 @@ class Accelerator:
 
 KVM = Accelerator("kvm", ("-accel", "kvm", "-cpu", "host"))
 EMULATION = Accelerator("tcg", ("-accel", "tcg,thread=multi", "-cpu", "max"))
+"""A thread for each emulated processor. QEMU 7.2 may translate code that another processor is just patching, as Linux
+does whenever a static key is switched: the processor then meets the patch's breakpoint for ever, interrupts off and its
+run queue locked, and the guest stands still. Rare; rarer since guest-init.sh keeps the key for quotas on."""
+SLOW_EMULATION = Accelerator("tcg in one thread", ("-accel", "tcg,thread=single", "-cpu", "max"))
+"""Cannot stand still in that way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ def test_threads_and_registers_are_told_and_the_interrupt_comes_last(tmp_path: P
     monitor = Monitor(tmp_path / "monitor")
     lines = list(autopsy.examine(os.getpid(), tmp_path / "monitor"))
     monitor.join()
-    assert monitor.asked == ["info status", "info registers -a", "nmi"]
+    assert monitor.asked == ["info status", "info registers -a", "info registers -a", "nmi"]
     assert any(line.startswith(f"thread {os.getpid()} ") for line in lines)
     assert "RIP=ffffffff81e0bd6b RFL=00000246" in lines
     assert "VM status: running" in lines
