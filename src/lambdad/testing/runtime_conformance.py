@@ -6,9 +6,9 @@ own, and leaves none behind.
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable, Collection
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +17,8 @@ from lambdad.testing.runtime_places import Places, PlainPlaces, sandbox_places
 from lambdad.testing.runtime_session import NonConformance, Unsupported, session_in
 from lambdad.testing.runtime_subject import Subject
 
+_AT_ONCE = 3
+"""Cases in sandboxes: most of a case's time is waiting."""
 CASE_NAMES = tuple(case.name for case in CASES)
 
 
@@ -44,24 +46,47 @@ async def runtime_conformance(
     idle: float = 0.0,
     told: Callable[[CaseResult], None] = lambda result: None,
 ) -> list[CaseResult]:
-    """Play the named cases, one after the other. told: called with each result as it is there.
+    """Play the named cases: in the open one after the other, in sandboxes some at once. Results are in their order.
 
-    patience: seconds for each step of a case. sandboxed: behind the platform's own walls, which needs root; else as
-    this user, with no walls at all. idle: seconds of an additional case in which nothing happens, if not 0. Raises
-    OSError or `StartError` where the runtime cannot be started, `SandboxError` where the sandbox cannot.
+    told: called with each result as it is there. patience: seconds for each step of a case. sandboxed: behind the
+    platform's own walls, which needs root; else as this user, with no walls at all. idle: seconds of an additional case
+    in which nothing happens, if not 0. Raises OSError or `StartError` where the runtime cannot be started,
+    `SandboxError` where the sandbox cannot.
     """
     chosen = [case for case in CASES if case.name in cases]
     if idle:
         chosen.append(idle_case(idle))
-    async with AsyncExitStack() as stack:
-        places: Places = PlainPlaces(subject)
-        if sandboxed:
-            places = await stack.enter_async_context(sandbox_places(subject))
-        results = []
+    results: dict[str, CaseResult] = {}
+
+    async def play(case: Case, places: Places) -> None:
+        results[case.name] = await _run(case, places, patience)
+        told(results[case.name])
+
+    if sandboxed:
+        async with sandbox_places(subject) as sandboxes:
+            for case in chosen[:1]:
+                await play(case, sandboxes)  # alone: what cannot be started is told by it
+            await _play_in_turns(chosen[1:], functools.partial(play, places=sandboxes))
+    else:
         for case in chosen:
-            results.append(await _run(case, places, patience))
-            told(results[-1])
-        return results
+            await play(case, PlainPlaces(subject))
+    return [results[case.name] for case in chosen]
+
+
+async def _play_in_turns(cases: Iterable[Case], play: Callable[[Case], Awaitable[None]]) -> None:
+    """A few at once: behind walls they cannot disturb each other. Raises the first error of any."""
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def take_turn(case: Case) -> None:
+        async with turns:
+            await play(case)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for case in cases:
+                tasks.create_task(take_turn(case))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _run(case: Case, places: Places, patience: float) -> CaseResult:
