@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from lambdad.model.environment import EnvironmentSpec, SnapshotFailure
 from lambdad.sandbox.interface import SandboxDriver, SandboxError, Snapshot, StartError
+from lambdad.sandbox.spec import Exec
 from lambdad.telemetry.log import Logger
 from lambdad.worker.environment_driver import Provision, ProvisionError
 from lambdad.worker.init_budget import ahead_budget
@@ -172,10 +173,10 @@ class SnapshotKeeper:
         except BaseException:
             log.close()
             raise
-        if provision.extensions.names:
+        if unfit := _why_unfit(provision):
             log.close()
             await provision.release()
-            return SnapshotFailure(code="", reason="extensions cannot be forked with their function")
+            return SnapshotFailure(code="", reason=unfit)
         self._number += 1
         try:
             snapshot = await self._driver.launch_snapshot(
@@ -226,6 +227,16 @@ class SnapshotKeeper:
         self._ending -= 1
         if not self._ending:
             self._idle.set()
+
+
+def _why_unfit(provision: Provision) -> str:
+    """Why this function starts as all others do; empty if it can be forked."""
+    if provision.extensions.names:
+        return "extensions cannot be forked with their function"
+    if isinstance(provision.sandbox_spec.start, Exec):
+        # `execve` takes away the rights that a snapshot needs for entering the places of its forks.
+        return "it is booted as a program of its own, and only what was forked from a zygote can be forked again"
+    return ""
 
 
 _START_CODES = {

@@ -13,7 +13,7 @@ from tests.unit.worker.worker_world import SPEC
 
 from lambdad.model.environment import EnvironmentSpec, SnapshotFailure
 from lambdad.sandbox.interface import ExitStatus, StartError
-from lambdad.sandbox.spec import Exec, SandboxSpec
+from lambdad.sandbox.spec import Exec, Fork, SandboxSpec
 from lambdad.telemetry.log import Logger
 from lambdad.testing.fake_sandbox import FakeDriver, FakeSnapshot, FakeVolume
 from lambdad.testing.waiting import wait_until_async
@@ -45,6 +45,7 @@ class World:
         self.provisions: list[Provision] = []
         self.why = ""
         self.extensions = NO_EXTENSIONS
+        self.start: Exec | Fork = Fork("python3.11")
 
         def spawn(work: Coroutine[Any, Any, None]) -> None:
             tasks.create_task(work)
@@ -52,7 +53,7 @@ class World:
         self.keeper = SnapshotKeeper(self.driver, self, spawn, Logger(logging.getLogger("lambdad.test.snapshots")))
 
     async def provision(self, spec: EnvironmentSpec, log_stream: str, timings: dict[str, float]) -> Provision:
-        sandbox = SandboxSpec(start=Exec(("x",)), memory_bytes=1, cpus=1.0, pids=1, files=1)
+        sandbox = SandboxSpec(start=self.start, memory_bytes=1, cpus=1.0, pids=1, files=1)
         self.provisions.append(Provision(sandbox, 1.0, await self.driver.create_volume(512), self.extensions))
         return self.provisions[-1]
 
@@ -112,6 +113,16 @@ def test_what_cannot_be_forked_starts_as_all_others_do() -> None:
         world.driver.why_no_snapshots = "no root"
         assert await world.keeper.make(SNAP) == SnapshotFailure(code="", reason="no root")
         assert world.provisions == []
+
+    with_world(scenario)
+
+
+def test_a_function_that_is_booted_has_no_snapshot_and_starts_as_all_others() -> None:
+    async def scenario(world: World) -> None:
+        world.start = Exec(("/var/lang/bin/python3.11",))
+        failure = await world.keeper.make(SNAP)
+        assert failure is not None and failure.code == "" and "booted" in failure.reason
+        assert world.provisions[0].released and world.driver.snapshots == {}
 
     with_world(scenario)
 
