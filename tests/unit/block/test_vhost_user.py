@@ -19,7 +19,7 @@ from lambdad.block.interface import BlockError
 from lambdad.block.nbd import Access
 from lambdad.block.nbd_server import NbdServer, ReadOnlyExport
 from lambdad.testing.block_doubles import BytesSource
-from lambdad.testing.vhost_user import read_capacity
+from lambdad.testing.vhost_user import Device, look_at
 from lambdad.testing.waiting import wait_until
 
 DEADLINE_S = 60.0
@@ -77,7 +77,7 @@ def test_a_device_has_the_size_of_the_export_and_leaves_nothing(tmp_path: Path) 
         async with NbdServer({"": ReadOnlyExport(BytesSource(CONTENT))}) as server:
             await server.listen_unix(str(tmp_path / "nbd"))
             async with vhost_user.vhost_user_device(tmp_path / "nbd", tmp_path / "disk", Access.READ_ONLY):
-                assert await asyncio.to_thread(read_capacity, tmp_path / "disk") == len(CONTENT)
+                assert await asyncio.to_thread(look_at, tmp_path / "disk") == Device(len(CONTENT), is_read_only=True)
             assert not (tmp_path / "disk").exists()
 
     run(test)

@@ -18,7 +18,7 @@ from lambdad.cli.errors import CliError
 from lambdad.cli.image_disk import read_certificates
 from lambdad.testing.certificates import Authority
 from lambdad.testing.image_command import DEADLINE_S, image_running, run_image
-from lambdad.testing.vhost_user import read_capacity
+from lambdad.testing.vhost_user import look_at
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -135,11 +135,16 @@ def test_what_cannot_be_served_is_refused_with_the_reason(
 
 
 @needs_daemon
-def test_a_vhost_user_device_has_the_size_of_the_image_and_goes_away(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--copy-on-write",)], ids=["read-only", "copy on write"])
+def test_a_vhost_user_device_has_the_size_of_the_image_and_goes_away(
+    options: tuple[str, ...], store: Path, tmp_path: Path
+) -> None:
     disk = tmp_path / "disk"
-    with image_running("serve", "tree", "--vhost-user", disk, "--store", store) as server:
+    with image_running("serve", "tree", "--vhost-user", disk, *options, "--store", store) as server:
         assert server.line == str(disk)
-        assert read_capacity(disk) > 1_500_000
+        device = look_at(disk)
+        assert device.size > 1_500_000
+        assert device.is_read_only == (not options)
     assert not disk.exists()
 
 
