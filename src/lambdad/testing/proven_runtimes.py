@@ -7,16 +7,21 @@ against it.
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lambdad.pack.archive import extract_zip
+from lambdad.runtimes.java_tree import CLASSES
+from lambdad.runtimes.runtime import JavaRuntime
 from lambdad.testing.aws_node_client import build_client, why_no_client
 from lambdad.testing.example_layers import obtain_layer, why_no_layers
-from lambdad.testing.examples import BUILDS, build_conformance
+from lambdad.testing.examples import BUILDS, EXAMPLES, BuildFailed, build_conformance
 from lambdad.testing.runtime_subject import Subject, catalogue_of_host, managed_subject
+
+_BUILD_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,8 @@ def proven_clients() -> tuple[ProvenRuntime, ...]:
         ProvenRuntime(
             name="lambdad, Node.js, `streamifyResponse`", why_missing=_needs("node"), make=_our_node("index.stream")
         ),
+        ProvenRuntime(name="lambdad, Ruby", why_missing=_needs("ruby"), make=_our_ruby),
+        ProvenRuntime(name="lambdad, Java", why_missing=_needs("javac"), make=_our_java),
         ProvenRuntime(name="AWS's `awslambdaric`", why_missing=_nothing, make=_awslambdaric),
         ProvenRuntime(name="AWS's `aws-lambda-ric`", why_missing=why_no_client, make=_aws_lambda_ric("index.handler")),
         ProvenRuntime(
@@ -90,11 +97,33 @@ def _our_python(directory: Path) -> Subject:
 def _our_node(handler: str) -> Callable[[Path], Subject]:
     def make(directory: Path) -> Subject:
         build_conformance("node", directory)
-        catalogue = catalogue_of_host()
-        newest = [name for name in catalogue.identifiers() if name.startswith("nodejs")][-1]
-        return managed_subject(catalogue, newest, directory, handler)
+        return _managed("nodejs", directory, handler)
 
     return make
+
+
+def _our_ruby(directory: Path) -> Subject:
+    build_conformance("ruby", directory)
+    return _managed("ruby", directory, "function.handler")
+
+
+def _our_java(directory: Path) -> Subject:
+    shutil.copytree(EXAMPLES / "hello-java-managed" / "conformance", directory)  # the runtime has what it is built with
+    subject = _managed("java", directory, "Hello::handler")
+    assert isinstance(subject.runtime, JavaRuntime)
+    command = ["javac", "-cp", f"{subject.runtime.runtime_dir}/{CLASSES}", "--release", "11", "Hello.java"]
+    try:
+        subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True, timeout=_BUILD_LIMIT_S)
+    except subprocess.SubprocessError as error:
+        raise BuildFailed(f"javac: {getattr(error, 'stderr', '') or error}") from None
+    return subject
+
+
+def _managed(family: str, directory: Path, handler: str) -> Subject:
+    """Under the newest runtime of a family that this host has itself."""
+    catalogue = catalogue_of_host()
+    newest = [name for name in catalogue.identifiers() if name.startswith(family)][-1]
+    return managed_subject(catalogue, newest, directory, handler)
 
 
 def _awslambdaric(directory: Path) -> Subject:
