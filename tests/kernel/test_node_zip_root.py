@@ -108,3 +108,16 @@ def test_a_bootstrap_with_a_layer_runs_on_a_base_as_lambdas_user(node: LocalNode
 
 def _layer() -> bytes:
     return zip_of({"bin/tool": "#!/bin/sh\necho from the layer\n"}, {"bin/tool": 0o755})
+
+
+def test_a_version_with_snapstart_on_a_base_answers_though_it_cannot_be_forked(node: LocalNode) -> None:
+    """On a base Python is booted, and what is booted can be no snapshot."""
+    client = node.client()
+    source = "def handler(event, context):\n    return 'here'\n"
+    with deploy_python(client, source, SnapStart={"ApplyOn": "PublishedVersions"}, Timeout=60) as function:
+        version = client.publish_version(FunctionName=function.name)["Version"]
+        client.get_waiter("published_version_active").wait(
+            FunctionName=function.name, Qualifier=version, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        answer = client.invoke(FunctionName=function.name, Qualifier=version)
+    assert (answer.get("FunctionError"), json.loads(answer["Payload"].read())) == (None, "here")
