@@ -90,7 +90,7 @@ def test_a_test_is_behind_the_walls_of_a_function(base, monkeypatch):
     words = done.output.split()
     assert words[:6] == ["CapEff:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
     secrets, processes, interfaces = (int(word) for word in words[6:9])
-    assert secrets == 0 and processes < 8 and interfaces == 1
+    assert secrets == 0 and processes < 8 and interfaces <= 3  # a kernel may give each network its tunnels
     assert words[9:] == ["no", "mount"]
 
 
