@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.pack.elves import make_elf
 
@@ -59,6 +59,7 @@ PATHS = st.sampled_from(
 
 
 @given(st.lists(st.one_of(PATHS, st.binary(max_size=6)), max_size=30), st.booleans(), st.booleans())
+@example([b"/usr/bin/git", b"/", b"/usr/bin/git"], False, False)
 @settings(deadline=None)
 def test_rewriting_keeps_the_length_and_happens_once(parts, bare, immediates):
     data = b"".join(parts)

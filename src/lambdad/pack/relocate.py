@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_TOKEN = re.compile(rb"(?<![\w.])/(?:usr|etc|var)/[\w.+@~%=,\-][\w.+@~%=,\-/]{0,1000}")
+_TOKEN = re.compile(
+    rb"(?<![\w.])/(?:usr|etc|var)/[\w.+@~%=,\-](?:[\w.+@~%=,\-]|/(?!/(?:usr|etc|var)/)){0,1000}"  # `//usr/` begins anew
+)
 _IMMEDIATE = re.compile(rb"[\x48\x49][\xb8-\xbf](/(?:usr|etc|var)/[\w.+\-]{3})")
 """REX.W MOV r64, imm64: how compilers inline the beginning of a short string."""
 BEGINNING = 8

@@ -14,7 +14,7 @@ from lambdad.chunks.roots import active_root, load_roots
 from lambdad.chunks.upload import UploadPlan, iterate_in_thread, publish_manifest, upload_image
 from lambdad.model.environment import EnvironmentSpec, Image
 from lambdad.node.image_gc import ImageCollection, StoreOfAnother, node_name
-from lambdad.telemetry.log import configure
+from lambdad.telemetry.log import silent
 from lambdad.testing.chunk_doubles import MemoryObjects, StepClock
 from lambdad.testing.specs import make_spec
 
@@ -28,7 +28,7 @@ class World:
         self.specs: list[EnvironmentSpec] = [make_spec()]
 
     def collection(self, name: str = "this") -> ImageCollection:
-        log = configure("error", as_json=False, name="test")
+        log = silent()
         return ImageCollection(self.objects, name, lambda: iter(self.specs), self.clock, log, POLICY)
 
     async def upload(self, content: bytes) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 from lambdad.model.arn import Namespace
 from lambdad.node.image_gc import ImageCollection
 from lambdad.node.image_page import PATH, ImagePage
-from lambdad.telemetry.log import configure
+from lambdad.telemetry.log import silent
 from lambdad.testing.chunk_doubles import MemoryObjects, StepClock
 from lambdad.wire.http import Request, Response
 
 HERE = Namespace("000000000000", "eu-central-1")
-LOG = configure("error", as_json=False, name="test")
+LOG = silent()
 
 
 class Responder:

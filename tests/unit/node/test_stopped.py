@@ -18,9 +18,9 @@ from lambdad.model.clock import SystemClock
 from lambdad.node.config import Config
 from lambdad.node.paths import Paths
 from lambdad.node.stopped import NotStopped, held, stopped_collection
-from lambdad.telemetry.log import configure
+from lambdad.telemetry.log import silent
 
-LOG = configure("error", as_json=False, name="test")
+LOG = silent()
 
 
 @pytest.fixture

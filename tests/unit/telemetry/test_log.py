@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -14,17 +13,6 @@ import pytest
 import lambdad
 from lambdad.telemetry.actions import ACTIONS
 from lambdad.telemetry.log import FIELD_MAX, Logger, configure, silent
-
-
-@pytest.fixture(autouse=True)
-def _undo() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    own_level = logging.getLogger("lambdad").level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("lambdad").setLevel(own_level)
 
 
 class _Terminal(io.StringIO):
