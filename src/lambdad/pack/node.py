@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from lambdad.pack.cache import Cache, remove_tree
 from lambdad.pack.errors import PackError
 from lambdad.pack.lock import Pin
 from lambdad.pack.process import ToolFailed, find_tool, run_tool
-from lambdad.pack.target import Arch
+from lambdad.pack.target import ARCHES, Arch
 
+_FOREIGN_SINCE = 10
+"""The release of npm that began to listen to `--cpu`; Debian 12 and 13 have an older one."""
 _QUIET = ("--no-audit", "--no-fund", "--ignore-scripts", "--no-progress", "--loglevel=error")
 
 
@@ -77,8 +80,20 @@ def _platform(arch: Arch) -> list[str]:
     return ["--os=linux", f"--cpu={arch.npm}", "--libc=glibc"]
 
 
+def _check_reach(npm: str, arguments: Sequence[str]) -> None:
+    """Raises PackError for an npm that would install for this machine, whatever processor it is asked for."""
+    own = next((arch.npm for arch in ARCHES.values() if arch.wheel == os.uname().machine), "")
+    if f"--cpu={own}" in arguments:
+        return
+    version = run_tool([npm, "--version"]).strip()
+    if version.partition(".")[0].isdigit() and int(version.partition(".")[0]) < _FOREIGN_SINCE:
+        raise PackError(f"npm {version} installs for this machine's processor only: another one needs npm 10 or newer")
+
+
 def _npm(arguments: list[str], directory: Path) -> None:
+    npm = find_tool("npm", "Node.js")
     try:
-        run_tool([find_tool("npm", "Node.js"), *arguments, *_QUIET], directory=directory)
+        _check_reach(npm, arguments)
+        run_tool([npm, *arguments, *_QUIET], directory=directory)
     except ToolFailed as error:
         raise PackError(f"npm cannot give what is asked for:\n{error.output}") from None
