@@ -60,6 +60,7 @@ PATHS = st.sampled_from(
 
 @given(st.lists(st.one_of(PATHS, st.binary(max_size=6)), max_size=30), st.booleans(), st.booleans())
 @example([b"/usr/bin/git", b"/", b"/usr/bin/git"], False, False)
+@example([b"/usr/bin/git", b"/usr/bin/git", b"~", b"/usr/bin/git"], False, False)
 @settings(deadline=None)
 def test_rewriting_keeps_the_length_and_happens_once(parts, bare, immediates):
     data = b"".join(parts)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _TOKEN = re.compile(
-    rb"(?<![\w.])/(?:usr|etc|var)/[\w.+@~%=,\-](?:[\w.+@~%=,\-]|/(?!/(?:usr|etc|var)/)){0,1000}"  # `//usr/` begins anew
+    rb"(?<![\w.])/(?:usr|etc|var)/[\w.+@~%=,\-](?:[\w.+@~%=,\-]|(?<=[\w.])/|/(?!(?:usr|etc|var)/)){0,1000}"
 )
+"""A path. What would begin one by itself, as in `a//usr/b` and `a=/usr/b`, is not part of the one before it."""
 _IMMEDIATE = re.compile(rb"[\x48\x49][\xb8-\xbf](/(?:usr|etc|var)/[\w.+\-]{3})")
 """REX.W MOV r64, imm64: how compilers inline the beginning of a short string."""
 BEGINNING = 8
