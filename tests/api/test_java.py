@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import shutil
 import subprocess
@@ -15,8 +14,6 @@ import pytest
 
 from lambdad.runtimes.java_tree import CLASSES, build_java_tree
 from lambdad.testing.deploying import Deployed, deploy
-from lambdad.testing.runtime_conformance import CASE_NAMES, Verdict, runtime_conformance
-from lambdad.testing.runtime_subject import catalogue_of_host, managed_subject
 
 SOURCE = """
 package app;
@@ -95,32 +92,7 @@ public class Broken {
 }
 """
 
-CONFORMANCE = """
-package app;
-
-import java.util.Map;
-
-public class Conformance {
-    static {
-        if (System.getenv("CONFORMANCE_INIT_ERROR") != null) throw new IllegalStateException("asked to fail");
-    }
-
-    public Object handle(Map<String, Object> event) throws InterruptedException {
-        switch (String.valueOf(event.get("conformance"))) {
-            case "echo":
-                return event;
-            case "large":
-                return "x".repeat((Integer) event.get("bytes"));
-            case "sleep":
-                Thread.sleep((Integer) event.get("ms"));
-                return event;
-            default:
-                throw new IllegalArgumentException("asked to fail, or unknown here");
-        }
-    }
-}
-"""
-FILES = {"Handlers": SOURCE, "Broken": TRAPS, "Conformance": CONFORMANCE}
+FILES = {"Handlers": SOURCE, "Broken": TRAPS}
 
 
 @pytest.fixture(scope="module")
@@ -224,17 +196,3 @@ def test_an_event_of_another_shape_is_an_error_of_the_function(lambda_client: An
         failed = function.invoke({"a": 1})
         assert failed.error == "Unhandled"
         assert failed.value["errorMessage"].startswith("An error occurred during JSON parsing")
-
-
-def test_the_client_keeps_to_the_contract(classes: dict[str, bytes], tmp_path: Path) -> None:
-    for name, content in classes.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    catalogue = catalogue_of_host()
-    oldest = next(name for name in catalogue.identifiers() if name.startswith("java"))
-    subject = managed_subject(catalogue, oldest, tmp_path, "app.Conformance::handle")
-    # A Java function is told the time that it has left, not its deadline.
-    cases = [name for name in CASE_NAMES if name not in ("deadline", "missing-handler")]
-    results = asyncio.run(runtime_conformance(subject, patience=60.0, cases=cases))
-    assert [result for result in results if result.verdict is Verdict.FAILED] == []
-    assert sum(result.verdict is Verdict.PASSED for result in results) >= 12

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lambdad.testing.deploying import Deployed, deploy
-from lambdad.testing.runtime_conformance import Verdict, runtime_conformance
-from lambdad.testing.runtime_subject import catalogue_of_host, managed_subject
 
 pytestmark = pytest.mark.skipif(shutil.which("ruby") is None, reason="ruby is not installed")
 
@@ -112,29 +108,3 @@ def test_what_cannot_be_loaded_says_why(lambda_client: Any, handler: str, source
         failed = function.invoke({})
         assert (failed.error, failed.value["errorType"]) == ("Unhandled", error)
         assert text in failed.value["errorMessage"]
-
-
-CONFORMANCE = """
-raise "asked to fail" if ENV["CONFORMANCE_INIT_ERROR"]
-
-def handler(event:, context:)
-  case event["conformance"]
-  when "echo" then event
-  when "deadline" then { deadline_ms: context.deadline_ms }
-  when "large" then "x" * event["bytes"]
-  when "sleep"
-    sleep(event["ms"] / 1000.0)
-    event
-  else raise "asked to fail, or unknown here"
-  end
-end
-"""
-
-
-def test_the_client_keeps_to_the_contract(tmp_path: Path) -> None:
-    catalogue = catalogue_of_host()
-    newest = [name for name in catalogue.identifiers() if name.startswith("ruby")][-1]
-    (tmp_path / "conformance.rb").write_text(CONFORMANCE)
-    results = asyncio.run(runtime_conformance(managed_subject(catalogue, newest, tmp_path), patience=60.0))
-    assert [result for result in results if result.verdict is Verdict.FAILED] == []
-    assert sum(result.verdict is Verdict.PASSED for result in results) >= 15
