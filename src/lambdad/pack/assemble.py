@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lambdad.pack.elf import MAGIC, Elf, ElfError, mentioned_sonames, read_elf
 from lambdad.pack.errors import PackError
+from lambdad.pack.inside import make_directory, make_parents, write_file
 from lambdad.pack.install import Change, Installed
 from lambdad.pack.process import find_tool, run_tool
 from lambdad.pack.recipe import Relocation
@@ -60,7 +61,7 @@ def place_packages(installed: Installed, tree: Path, relocation: Relocation, arc
         path = target.removeprefix("/opt/")
         if not stat.S_ISDIR(change.mode):
             _refuse_collision(result, path, change)
-        _place(change, tree / path, ownership, mapping, relocation, result, first_names)
+        _place(change, tree, path, ownership, mapping, relocation, result, first_names)
         result.facts[path] = (change.package or "apt", change.origin)
     _remove_empty_directories(tree)
     set_library_paths(tree, arch, installed.library_directories, ownership, mapping)
@@ -80,7 +81,8 @@ def _refuse_collision(result: Assembled, path: str, change: Change) -> None:
 
 def _place(
     change: Change,
-    target: Path,
+    tree: Path,
+    path: str,
     ownership: Ownership,
     mapping: PathMapping,
     relocation: Relocation,
@@ -88,9 +90,9 @@ def _place(
     first_names: dict[tuple[int, int], str],
 ) -> None:
     if stat.S_ISDIR(change.mode):
-        target.mkdir(parents=True, exist_ok=True)
+        make_directory(tree, path)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = make_parents(tree, path)
     if stat.S_ISLNK(change.mode):
         target.symlink_to(rewrite_link(change.origin, str(change.host.readlink()), ownership, mapping))
         return
@@ -104,8 +106,7 @@ def _place(
     package = change.package.partition(":")[2]
     bare = package in BARE_PREFIX_PACKAGES or package in relocation.bare_prefix
     done = rewrite_bytes(data, ownership, mapping, bare_prefix=bare, immediates=relocation.immediates)
-    target.write_bytes(done.data)
-    target.chmod(0o755 if change.mode & 0o111 else 0o644)
+    write_file(tree, path, done.data, 0o755 if change.mode & 0o111 else 0o644)
     if change.mode & 0o6000:
         result.notes.append(f"{change.origin}: setuid and setgid have no effect in Lambda and were dropped")
     result.rewritten_files += done.count > 0
@@ -189,25 +190,24 @@ def place_files(files: Mapping[str, str], recipe_directory: Path, tree: Path) ->
         paths = [origin, *sorted(origin.rglob("*"))] if origin.is_dir() else [origin]
         for path in paths:
             relative = posixpath.join(target, str(path.relative_to(origin))) if path != origin else target
-            _copy(path, tree / relative, relative)
+            _copy(path, tree, relative)
             facts[relative] = ("file", source)
     return facts
 
 
-def _copy(source: Path, target: Path, relative: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _copy(source: Path, tree: Path, relative: str) -> None:
+    target = make_parents(tree, relative)
     if source.is_symlink():
         target.unlink(missing_ok=True)
         target.symlink_to(source.readlink())
     elif source.is_dir():
-        if target.exists() and not target.is_dir():
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
             raise PackError(f"files: /opt/{relative} is a file of a package and a directory of the recipe")
         target.mkdir(exist_ok=True)
     elif source.is_file():
-        if target.is_dir():
+        if target.is_dir() and not target.is_symlink():
             raise PackError(f"files: /opt/{relative} is a directory of a package and a file of the recipe")
         target.unlink(missing_ok=True)
-        target.write_bytes(source.read_bytes())
-        target.chmod(0o755 if source.stat().st_mode & 0o111 else 0o644)
+        write_file(tree, relative, source.read_bytes(), 0o755 if source.stat().st_mode & 0o111 else 0o644)
     else:
         raise PackError(f"files: {source} is neither file nor directory")

@@ -6,6 +6,7 @@ times, paths of the build machine and byte code into what it installs.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import sys
 import zipfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from lambdad.pack.archive import checked_name
 from lambdad.pack.cache import Cache
 from lambdad.pack.errors import PackError
+from lambdad.pack.inside import write_file
 from lambdad.pack.lock import Pin
 from lambdad.pack.manifest import file_digest
 from lambdad.pack.no_wheel import explain_no_wheel, unmet_requirement
@@ -107,15 +109,13 @@ def unpack_wheel(wheel: Path, tree: Path, package: str) -> dict[str, tuple[str, 
                 left -= info.file_size
                 if left < 0:
                     raise PackError(f"{package}: more than {WHEEL_MAX} bytes unpacked")
-                path = tree / target
-                if path.exists():
+                if os.path.lexists(tree / target):
                     raise PackError(f"/opt/{target} comes from two packages, {package} is the second")
-                path.parent.mkdir(parents=True, exist_ok=True)
                 data = archive.read(info)
                 script = target.startswith("python/bin/")
-                path.write_bytes(_portable(data) if script else data)
                 mode = info.external_attr >> 16
-                path.chmod(0o755 if script or mode & 0o111 else 0o644)
+                content = _portable(data) if script else data
+                write_file(tree, target, content, 0o755 if script or mode & 0o111 else 0o644)
                 facts[target] = (f"pip:{package}", "")
     except (zipfile.BadZipFile, OSError) as error:
         raise PackError(f"{package}: the wheel cannot be unpacked ({error})") from None

@@ -67,5 +67,6 @@ def _open_to_all(tree: Path) -> None:
     """Readable by every user of a sandbox, whatever the umask of this process is."""
     for directory, _, files in os.walk(tree):
         Path(directory).chmod(0o755)
-        for file in files:
-            (Path(directory) / file).chmod(0o644)
+        for path in (Path(directory) / file for file in files):
+            if not path.is_symlink():  # what it leads to may be the host's
+                path.chmod(0o644)
