@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.pack.rpms import link, make_rpm, package_xml, primary_xml, regular
 
@@ -32,6 +32,7 @@ def edited(data: bytes, edits: list[tuple[int, bytes]]) -> bytes:
 
 @settings(max_examples=150, deadline=None)
 @given(package=st.sampled_from(PACKAGES), edits=EDITS)
+@example(package=PACKAGES[0], edits=[(156, b"\x01")])  # a name without a value
 def test_a_damaged_package_is_refused_or_stays_in_its_tree(package: bytes, edits: list[tuple[int, bytes]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

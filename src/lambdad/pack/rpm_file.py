@@ -78,12 +78,17 @@ def read_header(path: Path) -> RpmHeader:
             signatures, raw = _read_tags(stream)
             stream.seek(-(LEAD + len(raw)) % 8, io.SEEK_CUR)  # padded to eight bytes
             tags, raw = _read_tags(stream)
-            payload = stream.tell()
+            return _header(signatures, tags, raw, stream.tell(), path.name)
     except (struct.error, IndexError, UnicodeDecodeError, OSError) as error:
         raise PackError(f"{path.name} has a broken header: {error}") from None
+
+
+def _header(
+    signatures: dict[int, list[Value]], tags: dict[int, list[Value]], raw: bytes, payload: int, file: str
+) -> RpmHeader:
     digest = tags.get(_PAYLOAD_DIGEST, [""])[0] if tags.get(_PAYLOAD_ALGORITHM, [0])[0] == _SHA256 else ""
     return RpmHeader(
-        name=str(tags.get(1000, [path.name])[0]),
+        name=str(tags.get(1000, [file])[0]),
         raw=raw,
         signature=next((_as_bytes(signatures[tag][0]) for tag in _SIGNATURES if signatures.get(tag)), b""),
         ghosts=frozenset(_ghosts(tags)),
@@ -98,7 +103,9 @@ def _as_bytes(value: Value) -> bytes:
 
 
 def _read_tags(stream: BinaryIO) -> tuple[dict[int, list[Value]], bytes]:
-    """One header structure: an index of (tag, type, offset, count), then what they point to."""
+    """One header structure: an index of (tag, type, offset, count), then what they point to; tags without a value are
+    left out.
+    """
     intro = stream.read(16)
     magic, _, count, size = struct.unpack(">4s4sII", intro)
     if magic != _HEADER_MAGIC:
@@ -112,7 +119,7 @@ def _read_tags(stream: BinaryIO) -> tuple[dict[int, list[Value]], bytes]:
     for at in range(0, len(index), 16):
         tag, kind, offset, number = struct.unpack_from(">IIII", index, at)
         tags[tag] = _values(store, kind, offset, number)
-    return tags, intro + index + store
+    return {tag: values for tag, values in tags.items() if values}, intro + index + store
 
 
 def _values(store: bytes, kind: int, offset: int, count: int) -> list[Value]:
