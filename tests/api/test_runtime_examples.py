@@ -38,6 +38,8 @@ def built(language: str) -> str:
     example = BUILDS[language]
     if shutil.which(example.tool) is None:
         pytest.skip(f"{example.tool} is not installed")
+    if language == "rust" and subprocess.run(["rustc", "--version"], capture_output=True).returncode != 0:
+        pytest.skip("rustc is rustup's, and rustup has no toolchain")
     if example.layers and (reason := why_no_layers()):
         pytest.skip(reason)
     for recipe in example.layers:
