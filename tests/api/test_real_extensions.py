@@ -68,4 +68,5 @@ def test_serverless_incs_extension_hears_of_invocations_gets_logs_and_is_told_of
         assert any(line.startswith("LOGS\tName: otel-extension\tState: Subscribed") for line in logs.lines())
         logs.wait_for(lambda line: line.startswith("LOGS: ") and '"platform.report"' in line)
         function.configure(Timeout=61)
-        wait_until(lambda: events("SHUTDOWN") == 1, "the end", DEADLINE_S)
+        # Each environment hears of its end; there are two if an invocation came before the extension was ready again.
+        wait_until(lambda: events("SHUTDOWN") >= 1, "the end", DEADLINE_S)
