@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import zstandard
 from isal import isal_zlib
@@ -27,9 +27,12 @@ _ZSTD_WINDOW_MAX = 1 << 27
 """Bytes of history that a zstd frame may ask for: what `zstd --long=27` makes, the most that other tools accept."""
 
 
-def decompressed(stream: io.RawIOBase) -> Iterator[bytes]:
-    """Pieces of the uncompressed stream. Raises InvalidImage for a damaged or cut one."""
-    buffered = io.BufferedReader(stream, PIECE)
+def decompressed(stream: io.RawIOBase | io.BufferedReader[Any]) -> Iterator[bytes]:
+    """Pieces of the uncompressed stream. Raises InvalidImage for a damaged or cut one.
+
+    A file is given as its buffered reader, which its owner closes: one made here would be gone before the file is.
+    """
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, PIECE)
     head = buffered.peek(4)[:4]
     if head.startswith(_GZIP):
         return _gunzip(buffered)

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from lambdad.image.decompress import PIECE, decompressed
 from lambdad.image.errors import ImageError
@@ -268,9 +268,13 @@ class _Payload:
 
     def __init__(self, path: Path, header: RpmHeader) -> None:
         self._name = path.name
-        self._raw = path.open("rb", buffering=0)
-        self._raw.seek(header.payload)
-        self._pieces = decompress_any(self._raw, path.name)
+        self._raw = path.open("rb")
+        try:
+            self._raw.seek(header.payload)
+            self._pieces = decompress_any(self._raw, path.name)
+        except BaseException:
+            self._raw.close()
+            raise
         self._kept = bytearray()
         self._at = 0
 
@@ -278,8 +282,8 @@ class _Payload:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._raw.close()  # first: who reads through a buffer would be warned of an open file
         self._pieces.close()
+        self._raw.close()
 
     def entries(self) -> Iterator[_Entry]:
         for _ in range(ENTRIES_MAX):
@@ -345,7 +349,7 @@ class _Payload:
         return data
 
 
-def decompress_any(raw: io.RawIOBase, name: str) -> Generator[bytes, None, None]:
+def decompress_any(raw: io.RawIOBase | io.BufferedReader[Any], name: str) -> Generator[bytes, None, None]:
     """Pieces of a stream, which can be sought in, under gzip, zstd, xz, bzip2 or nothing. Raises PackError."""
     start = raw.tell()
     head = raw.read(8) or b""
@@ -361,7 +365,9 @@ def decompress_any(raw: io.RawIOBase, name: str) -> Generator[bytes, None, None]
         raise PackError(f"{name} cannot be decompressed: {error}") from None
 
 
-def _through(decompressor: lzma.LZMADecompressor | bz2.BZ2Decompressor, raw: io.RawIOBase) -> Iterator[bytes]:
+def _through(
+    decompressor: lzma.LZMADecompressor | bz2.BZ2Decompressor, raw: io.RawIOBase | io.BufferedReader[Any]
+) -> Iterator[bytes]:
     """At most `PIECE` bytes at a time, however much one byte stands for."""
     while not decompressor.eof:
         data = (raw.read(PIECE) or b"") if decompressor.needs_input else b""
