@@ -1,7 +1,8 @@
 """Control groups of versions 1 and 2, and hosts that mix them, behind one class for a tree and one for a group.
 
-A `CgroupTree` owns the directories `lambdad/<name>` of every hierarchy that it needs, and nothing outside them. Each
-controller is looked for in version 1 first: where both are mounted, version 2 has only what version 1 left over.
+A `CgroupTree` owns the directories `lambdad/<name>` of every hierarchy that it needs, and nothing outside them. It
+holds a lock on each: what nobody holds any more, of a driver that was killed, is taken away by the next that opens.
+Each controller is looked for in version 1 first: where both are mounted, version 2 has only what version 1 left over.
 Calls are plain file operations and do not wait; what needs waiting (a group that still has dying processes) is told.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 from collections.abc import Iterable, Mapping
@@ -59,6 +61,7 @@ class CgroupTree:
     def __init__(self, name: str, hierarchies: Mapping[str, _Hierarchy]) -> None:
         self._name = name
         self._hierarchies = dict(hierarchies)
+        self._claims: list[int] = []
         self.missing: tuple[str, ...] = ()
 
     @classmethod
@@ -78,8 +81,12 @@ class CgroupTree:
     def open(self) -> None:
         """Make the tree's directories and turn the controllers on. What cannot be had is in `missing`."""
         for base in self._bases():
-            if not _make_directory(base):
+            claim = _claim_directory(base)
+            if claim is None:
                 self._drop(base)
+            else:
+                self._claims.append(claim)
+                _remove_abandoned(base.parent)
         for hierarchy in {id(entry): entry for entry in self._hierarchies.values() if entry.version == 2}.values():
             self._delegate(hierarchy)
         self.missing = tuple(controller for controller in CONTROLLERS if controller not in self._hierarchies)
@@ -108,6 +115,8 @@ class CgroupTree:
             for directory in (base, base.parent):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
+        while self._claims:
+            os.close(self._claims.pop())
 
     def _group(self, name: str) -> Cgroup:
         return Cgroup(
@@ -363,16 +372,46 @@ def _is_delegated(group: Path) -> bool:
     return False
 
 
-def _make_directory(path: Path) -> bool:
+def _claim_directory(path: Path) -> int | None:
+    """Make it and hold a shared lock on it; the descriptor, or None if it cannot be had."""
     for _ in range(_MAKE_ATTEMPTS):
         try:
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            claim = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # another driver took the family's directory away in between
+            continue  # another driver took it or the family's directory away in between
         except OSError:
-            return False
-        return True
-    return False
+            return None
+        try:
+            fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(claim), path.stat()):
+                return claim
+        except OSError:  # another driver is taking it away, or has done so
+            pass
+        os.close(claim)
+    return None
+
+
+def _remove_abandoned(family: Path) -> None:
+    """Take away the trees that nobody holds, as far as no process is in them."""
+    for tree in [entry.path for entry in _scan(family) if entry.is_dir(follow_symlinks=False)]:
+        with contextlib.suppress(OSError):
+            claim = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for directory, _, _ in os.walk(tree, topdown=False):
+                    with contextlib.suppress(OSError):
+                        Path(directory).rmdir()
+            finally:
+                os.close(claim)
+
+
+def _scan(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _turn_on(group: Path, controller: str) -> None:

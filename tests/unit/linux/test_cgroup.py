@@ -226,6 +226,25 @@ def test_removing_takes_groups_and_tree_away_but_not_those_of_others(host: FakeH
     assert not (root / "pids/lambdad").exists()
 
 
+def test_what_a_killed_driver_left_is_taken_away_by_the_next_and_what_is_held_stays(host: FakeHost) -> None:
+    point = host.mount_v1("pids")
+    (point / "lambdad" / "killed" / "sandbox").mkdir(parents=True)
+    busy = point / "lambdad" / "killed too" / "sandbox"
+    busy.mkdir(parents=True)
+    (busy / "file").touch()  # as a group with processes, it cannot be removed
+    held, empty = host.tree("held"), host.tree("empty")
+    held.open()
+    held.create("sandbox")
+    empty.open()
+    host.tree("next").open()
+    assert {path.name for path in (point / "lambdad").iterdir()} == {"killed too", "held", "empty", "next"}
+    assert (point / "lambdad" / "held" / "sandbox").is_dir()
+    assert busy.is_dir()
+    held.remove()
+    empty.remove()
+    assert not (point / "lambdad" / "empty").exists()
+
+
 def test_a_quota_above_the_one_of_an_outer_group_is_no_error(monkeypatch: pytest.MonkeyPatch, host: FakeHost) -> None:
     """Version 1 refuses it; the outer one holds anyway."""
     tree, _ = _version_1(host)
