@@ -5,6 +5,7 @@ Each time the caller hears of it in words, the next call is answered, and nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -148,7 +149,8 @@ def test_in_the_middle_of_a_stream(scene: Scene, victim: str) -> None:
         answer = function.client.invoke_with_response_stream(
             FunctionName=function.name, Payload=f'{{"victim": "{victim}"}}'
         )
-        return list(answer["EventStream"])
+        with contextlib.closing(answer["EventStream"]) as stream:  # one that breaks off is the caller's to close
+            return list(stream)
 
     caller, outcomes = in_thread(call)
     scene.wait_until_it_holds(function, victim)
