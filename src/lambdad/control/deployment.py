@@ -96,8 +96,8 @@ class Deployments:
         except Exception as error:
             logger.exception("action=snapshot function=%s", version.arn)
             failure = SnapshotFailure(code="", reason=str(error))
-        if failure is None:
-            return version, None
+        if failure is None:  # whatever there was no snapshot for when it was made ready the last time
+            return replace(version, why_no_snapshot="", starts_ahead=False), None
         if failure.code:
             return version, Failure(failure.reason, failure.code)
         return replace(version, why_no_snapshot=failure.reason, starts_ahead=failure.ahead), None

@@ -329,8 +329,11 @@ class Catalogue:
         if before is not None and before.spec == runnable.spec:
             runnable = _Runnable(version, before.spec)
         entry.versions[version.version] = runnable
+        key = (version.namespace, version.name, version.version)
         if version.starts_ahead:
-            self._ahead[version.namespace, version.name, version.version] = None
+            self._ahead[key] = None
+        else:
+            self._ahead.pop(key, None)
         if not _is_changing(version):
             self._wake(version.namespace, version.name)
 

@@ -152,6 +152,20 @@ async def test_what_cannot_be_brought_back_is_inactive_again_with_the_reason(pla
 
 
 @with_plane()
+async def test_a_version_that_comes_back_with_a_snapshot_is_not_started_ahead_any_more(plane: Plane) -> None:
+    plane.preparer.snapshot_failure = SnapshotFailure(code="", reason="it is switched off", ahead=True)
+    async with published(plane) as world:
+        assert [spec.version for spec in plane.catalogue.started_ahead()] == ["1"]
+        await world.pass_days(15)
+        plane.preparer.snapshot_failure = None
+        with pytest.raises(ApiError):
+            world.invoke()
+        shown = await world.wait_for("Active")
+        assert ("StateReason" in shown, shown["SnapStart"]["OptimizationStatus"]) == (False, "On")
+        assert list(plane.catalogue.started_ahead()) == []
+
+
+@with_plane()
 async def test_provisioned_environments_are_held_on_purpose(plane: Plane) -> None:
     async with published(plane) as world:
         await plane.call(

@@ -255,6 +255,9 @@ def test_versions_that_are_started_ahead_are_known_the_latest_first_and_without_
     assert [spec.version for spec in catalogue.started_ahead()] == ["2", "1"]
     catalogue.apply([VersionRemoved(SPACE, "f", "2")])
     assert [spec.version for spec in catalogue.started_ahead()] == ["1"]
+    catalogue.apply([VersionChanged(make_version("1"))])
+    assert list(catalogue.started_ahead()) == [], "it has a snapshot now"
+    catalogue.apply([VersionChanged(replace(make_version("1"), starts_ahead=True))])
     catalogue.apply([FunctionRemoved(SPACE, "f")])
     assert list(catalogue.started_ahead()) == []
 
