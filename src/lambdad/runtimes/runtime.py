@@ -24,11 +24,9 @@ class RuntimeMissing(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonRuntime:
-    """CPython with AWS's `awslambdaric`.
+class _Interpreted:
+    """interpreter, prefix: absolute paths on the host, links resolved.
 
-    identifier: `python3.11`. version: `3.11.7`. soabi: ABI tag of extension modules, `cpython-311-x86_64-linux-gnu`.
-    interpreter, prefix: absolute paths on the host, links resolved.
     runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
     """
 
@@ -36,8 +34,17 @@ class PythonRuntime:
     version: str
     interpreter: str
     prefix: str
-    soabi: str
     runtime_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonRuntime(_Interpreted):
+    """CPython with AWS's `awslambdaric`.
+
+    identifier: `python3.11`. version: `3.11.7`. soabi: ABI tag of extension modules, `cpython-311-x86_64-linux-gnu`.
+    """
+
+    soabi: str
 
     @property
     def minor(self) -> str:
@@ -46,19 +53,11 @@ class PythonRuntime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRuntime:
+class NodeRuntime(_Interpreted):
     """Node.js with AWS's `aws-lambda-ric` and our transport in place of its native addon.
 
     identifier: `nodejs20.x`. version: `20.20.2`.
-    interpreter, prefix: absolute paths on the host, links resolved.
-    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
     """
-
-    identifier: str
-    version: str
-    interpreter: str
-    prefix: str
-    runtime_dir: str
 
     @property
     def major(self) -> int:
@@ -66,19 +65,11 @@ class NodeRuntime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RubyRuntime:
+class RubyRuntime(_Interpreted):
     """CRuby with our own client: AWS's is a gem.
 
     identifier: `ruby3.2`. version: `3.2.4`.
-    interpreter, prefix: absolute paths on the host, links resolved.
-    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
     """
-
-    identifier: str
-    version: str
-    interpreter: str
-    prefix: str
-    runtime_dir: str
 
     @property
     def abi(self) -> str:
@@ -87,18 +78,11 @@ class RubyRuntime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JavaRuntime:
+class JavaRuntime(_Interpreted):
     """A JVM with our own client: AWS's is in Maven's repositories.
 
     identifier: `java21`. version: `21.0.5`. interpreter: the program `java`. prefix: its JAVA_HOME.
-    runtime_dir: host directory shown at /var/runtime; it exists once `Catalogue.ensure` has succeeded.
     """
-
-    identifier: str
-    version: str
-    interpreter: str
-    prefix: str
-    runtime_dir: str
 
 
 @dataclass(frozen=True, slots=True)
