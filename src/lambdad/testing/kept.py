@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -50,8 +49,10 @@ def obtain(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 
 
 def _make(root: Path, kind: str, wanted: Path, build: Callable[[Path], None]) -> None:
-    growing = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=root))
-    growing.chmod(0o755)
+    growing = root / f".{kind}.growing"
+    shutil.rmtree(growing, ignore_errors=True)  # of a process that was killed: nobody else makes one of this kind
+    growing.mkdir()
+    growing.chmod(0o755)  # whatever the umask
     try:
         build(growing)
         for older in root.glob(f"{kind}-{_KEY_GLOB}"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,6 +51,20 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(root: Path) ->
 
     assert [path.name for path in root.iterdir() if path.is_dir()] == []
     assert obtain("thing", key(b"1"), lambda target: None).is_dir()
+
+
+def test_what_a_killed_build_left_is_not_taken_over_and_goes(root: Path) -> None:
+    killed = (
+        "import os; from lambdad.testing.kept import content_key, obtain\n"
+        "obtain('thing', content_key([b'1']), lambda target: ((target / 'half').touch(), os._exit(9)))"
+    )
+    assert subprocess.run([sys.executable, "-c", killed]).returncode == 9
+    assert len([path for path in root.iterdir() if path.is_dir()]) == 1
+
+    made = obtain("thing", key(b"1"), lambda target: None)
+
+    assert list(made.iterdir()) == []
+    assert [path for path in root.iterdir() if path.is_dir()] == [made]
 
 
 def test_the_newest_replaces_the_others_of_its_kind_and_of_no_other() -> None:
