@@ -95,12 +95,19 @@ class Watches:
 
 
 def watch_until_orphaned(arguments: Sequence[str]) -> int:
-    """Run the command; if the directory cannot be deployed yet, again after it has changed."""
+    """Run the command; if the directory cannot be deployed yet, again after it has changed. The exit status.
+
+    Being terminated is as Ctrl-C: what it was building, and the tools that build it, do not outlive it.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     directory = Path(arguments[1])
-    while (status := main.run(arguments)) == 1:
-        note(f"waiting for a change of {directory}")
-        wait_for_change(directory)
+    try:
+        while (status := main.run(arguments)) == 1:
+            note(f"waiting for a change of {directory}")
+            wait_for_change(directory)
+    except KeyboardInterrupt:
+        return 130
     return status
 
 
