@@ -17,13 +17,10 @@ from lambdad.pack.errors import PackError
 
 @contextmanager
 def reporting(console: Console) -> Iterator[None]:
-    """Turn a PackError into a message and exit status 1."""
+    """Turn a PackError, or an OSError, into a message and exit status 1."""
     try:
         yield
-    except PackError as error:
-        console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except OSError as error:
+    except (PackError, OSError) as error:
         console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
