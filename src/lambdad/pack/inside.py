@@ -11,17 +11,21 @@ from pathlib import Path
 from lambdad.pack.errors import PackError
 
 
-def make_parents(tree: Path, relative: str) -> Path:
-    """Where `relative` goes in `tree`, its directories made. Raises PackError if one above it is a link or a file."""
+def make_parents(tree: Path, relative: str, shown: str = "/opt") -> Path:
+    """Where `relative` goes in `tree`, its directories made. Raises PackError if one above it is a link or a file.
+
+    shown: what the tree is called in errors.
+    """
     tree.mkdir(parents=True, exist_ok=True)
     here = tree
     *parents, name = relative.strip("/").split("/")
     if not name or any(part in ("", ".", "..") for part in (*parents, name)):
-        raise PackError(f"{relative!r} is no path inside of a layer")
+        raise PackError(f"{relative!r} is no path inside of a layer: name it without `.` and `..`")
     for part in parents:
         here = here / part
         if here.is_symlink() or (here.exists() and not here.is_dir()):
-            raise PackError(f"/opt/{relative} is below /opt/{here.relative_to(tree)}, which is a link or a file")
+            above = f"{shown}/{here.relative_to(tree)}"
+            raise PackError(f"{shown}/{relative.strip('/')} is below the link or file {above}: they conflict")
         here.mkdir(exist_ok=True)
     return here / name
 

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self
 from lambdad.image.decompress import PIECE, decompressed
 from lambdad.image.errors import ImageError
 from lambdad.pack.errors import PackError
+from lambdad.pack.inside import make_parents
 from lambdad.pack.relocate import canonical
 
 LEAD = 96
@@ -44,6 +45,10 @@ _SCRIPTS = {1023: 1085, 1024: 1086, 1151: 1153, 1152: 1154}
 """Tags of scripts that run before and after an installation, and of the programs that run them."""
 _FILE_FLAGS, _BASE_NAMES, _DIR_NAMES, _DIR_INDEXES = 1037, 1117, 1118, 1116
 _PAYLOAD_DIGEST, _PAYLOAD_ALGORITHM = 5092, 5093
+_READ = (
+    1000, *_SIGNATURES, *_SCRIPTS, *_SCRIPTS.values(), _FILE_FLAGS, _BASE_NAMES, _DIR_NAMES, _DIR_INDEXES,
+    _PAYLOAD_DIGEST, _PAYLOAD_ALGORITHM,
+)  # fmt: skip
 _GHOST = 1 << 6
 _SHA256 = 8
 _INTEGERS = {1: "B", 2: "B", 3: "H", 4: "I", 5: "Q"}
@@ -103,8 +108,8 @@ def _as_bytes(value: Value) -> bytes:
 
 
 def _read_tags(stream: BinaryIO) -> tuple[dict[int, list[Value]], bytes]:
-    """One header structure: an index of (tag, type, offset, count), then what they point to; tags without a value are
-    left out.
+    """One header structure: an index of (tag, type, offset, count), then what they point to. Of the tags that are read,
+    those with a value.
     """
     intro = stream.read(16)
     magic, _, count, size = struct.unpack(">4s4sII", intro)
@@ -115,25 +120,26 @@ def _read_tags(stream: BinaryIO) -> tuple[dict[int, list[Value]], bytes]:
     index, store = stream.read(16 * count), stream.read(size)
     if len(index) != 16 * count or len(store) != size:
         raise PackError("the package ends inside its header")
-    tags = {}
-    for at in range(0, len(index), 16):
-        tag, kind, offset, number = struct.unpack_from(">IIII", index, at)
-        tags[tag] = _values(store, kind, offset, number)
+    places = {tag: place for tag, *place in struct.iter_unpack(">IIII", index)}
+    if any(number > size for _, _, number in places.values()):
+        raise PackError("the package's header counts more than it has")
+    tags = {tag: _values(store, *places[tag]) for tag in _READ if tag in places}
     return {tag: values for tag, values in tags.items() if values}, intro + index + store
 
 
 def _values(store: bytes, kind: int, offset: int, count: int) -> list[Value]:
-    if count > len(store):
-        raise PackError("the package's header counts more than it has")
-    if kind in _INTEGERS:
-        return list(struct.unpack_from(f">{count}{_INTEGERS[kind]}", store, offset))
     if kind == 7:
         return [store[offset : offset + count]]
+    if count > ENTRIES_MAX:
+        raise PackError(f"the package's header has a list of {count} values, more than any has")
+    if kind in _INTEGERS:
+        return list(struct.unpack_from(f">{count}{_INTEGERS[kind]}", store, offset))
     if kind not in (6, 8, 9):
         return []
     found: list[Value] = []
     for _ in range(count):
-        end = store.index(b"\0", offset) if b"\0" in store[offset : offset + HEADER_MAX] else len(store)
+        end = store.find(b"\0", offset)
+        end = len(store) if end < 0 else end
         found.append(store[offset:end].decode("utf-8", "surrogateescape"))
         offset = end + 1
     return found
@@ -238,15 +244,10 @@ class _Unpacker:
 
     def _target(self, origin: str) -> Path:
         """Where a path goes, its parents made."""
-        here = self._directory
-        *parents, name = origin.strip("/").split("/")
-        for part in parents:
-            here = here / part
-            if here.is_symlink() or (here.exists() and not here.is_dir()):
-                below = here.relative_to(self._directory)
-                raise PackError(f"{self._package} has {origin}, which is below the link or file {below}")
-            here.mkdir(exist_ok=True)
-        return here / name
+        try:
+            return make_parents(self._directory, origin, shown="")
+        except PackError as error:
+            raise PackError(f"{self._package}: {error}") from None
 
     def _clear(self, target: Path) -> None:
         if target.is_dir() and not target.is_symlink():

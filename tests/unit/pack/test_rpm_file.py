@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import struct
 
 import pytest
 from tests.unit.pack.rpms import COMPRESSORS, link, make_cpio, make_header, make_rpm, regular
@@ -90,6 +91,7 @@ GOOD = make_rpm("tool", TOOL)
         (GOOD[:100], "broken header"),
         (GOOD[:150], "begin|ends inside|broken"),
         (GOOD[:96] + make_header({1: (4, b"\0\0\0\1", 1 << 30)}) + bytes(200), "counts more|begin"),
+        (GOOD[:96] + make_header({1117: (8, bytes(300_001), 300_001)}), "300001 values, more than any has"),
         (GOOD[:96] + b"\x8e\xad\xe8\x01\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", "more than any has"),
         (GOOD[:-40], "not the one that its header names"),
         (make_rpm("tool", TOOL, digest="")[:-40], "too early|decompressed"),
@@ -106,8 +108,8 @@ GOOD = make_rpm("tool", TOOL)
         (make_rpm("x", {"/usr/" + "n" * 300: regular()}), "cannot be unpacked: File name too long"),
     ],
     ids=[
-        "empty", "zip", "cut-in-signature", "cut-in-header", "count", "size", "cut-in-archive", "cut-without-digest",
-        "digest", "no-cpio", "stripped", "fields", "long-name", "empty-link", "through-link",
+        "empty", "zip", "cut-in-signature", "cut-in-header", "count", "values", "size", "cut-in-archive",
+        "cut-without-digest", "digest", "no-cpio", "stripped", "fields", "long-name", "empty-link", "through-link",
         "below-file", "over", "dir-on-link", "component",
     ],
 )  # fmt: skip
@@ -121,6 +123,15 @@ def test_no_name_leads_out_of_the_tree(tmp_path, name):
     unpacked(tmp_path, make_rpm("x", {}, cpio=hostile(name)))
     assert {path.name for path in tmp_path.iterdir()} == {"package.rpm", "tree"}
     assert [path for path in (tmp_path / "tree").rglob("*") if path.is_file()] != []
+
+
+def test_a_tag_is_read_once_however_often_the_header_names_it(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr("lambdad.pack.rpm_file._values", lambda *place: read.append(place) or [])
+    index = struct.pack(">IIII", 1117, 8, 0, 100) * 1000
+    header = b"\x8e\xad\xe8\x01\0\0\0\0" + struct.pack(">II", 1000, 100) + index + bytes(100)
+    read_header(put(tmp_path, GOOD[:96] + header + bytes(4) + header))
+    assert len(read) == 2  # of the signature's header and of the package's
 
 
 def test_a_bomb_is_stopped(tmp_path, monkeypatch):
