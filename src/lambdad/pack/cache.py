@@ -1,20 +1,25 @@
 """Where packing keeps what it can make or fetch again: downloads by digest, bases by name, finished stages.
 
-Everything here may be deleted at any time. `trim` keeps each kind under its limit, oldest use first.
+Everything here may be deleted at any time. `trim` keeps each kind under its limit, oldest use first, and takes away
+what killed processes were working in.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 DOWNLOADS_MAX = 4 * 1024**3
 STAGES_MAX = 8 * 1024**3
+_ABANDONED_S = 3600.0
+"""A scratch directory is not locked in the moment that it is made: younger ones are let be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +46,24 @@ class Cache:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A directory on the same file system, removed at the end, whatever happens."""
-        directory = Path(tempfile.mkdtemp(prefix="work-", dir=_made(self.root / "work")))
-        try:
-            yield directory
-        finally:
-            remove_tree(directory)
+        """A directory on the same file system, removed at the end, whatever happens; locked while it is used."""
+        directory = Path(tempfile.mkdtemp(prefix="work-", dir=self._work))
+        with _locked(directory, fcntl.LOCK_SH):
+            try:
+                yield directory
+            finally:
+                remove_tree(directory)
 
     def trim(self) -> None:
-        """Bring downloads and stages under their limits."""
+        """Bring downloads and stages under their limits, and remove scratch directories whose process was killed."""
         _trim(self.downloads, DOWNLOADS_MAX)
         _trim(self.stages, STAGES_MAX)
+        for directory in self._work.iterdir():
+            _remove_abandoned(directory)
+
+    @property
+    def _work(self) -> Path:
+        return _made(self.root / "work")
 
 
 def default_cache() -> Cache:
@@ -85,6 +97,23 @@ def tree_size(path: Path) -> int:
 def _made(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+def _remove_abandoned(directory: Path) -> None:
+    with suppress(OSError):  # in use, or gone meanwhile, or another user's
+        if time.time() - directory.stat().st_mtime >= _ABANDONED_S:
+            with _locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                remove_tree(directory)
+
+
+@contextmanager
+def _locked(directory: Path, kind: int) -> Iterator[None]:
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, kind)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _trim(directory: Path, limit: int) -> None:

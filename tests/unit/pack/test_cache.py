@@ -31,6 +31,18 @@ def test_the_least_recently_used_goes_first_when_there_is_too_much(tmp_path, mon
     assert sorted(path.name for path in cache.downloads.iterdir()) == ["middle", "new"]
 
 
+def test_trimming_removes_what_a_killed_process_was_working_in_and_nothing_that_is_in_use(tmp_path):
+    cache = Cache(tmp_path)
+    for name in ("work-killed", "work-young"):
+        (tmp_path / "work" / name / "a").mkdir(parents=True)
+    with cache.scratch() as used:
+        for directory in (used, tmp_path / "work/work-killed"):
+            os.utime(directory, (1000, 1000))
+        cache.trim()
+        assert sorted(path.name for path in (tmp_path / "work").iterdir()) == sorted((used.name, "work-young"))
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["work-young"]
+
+
 def test_sizes_count_files_and_not_what_links_name(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d/x").write_bytes(b"12345")
