@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,18 @@ from lambdad.pack.errors import PackError
 
 @contextmanager
 def reporting(console: Console) -> Iterator[None]:
-    """Turn a PackError, or an OSError, into a message and exit status 1."""
+    """Turn a PackError, or an OSError, into a message and exit status 1.
+
+    Being terminated is as Ctrl-C, so that what was begun (tests in sandboxes, scratch directories) is taken away.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except (PackError, OSError) as error:
         console.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _escaped(text: str) -> str:

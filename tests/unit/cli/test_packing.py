@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 
 import pytest
 import typer
@@ -25,6 +26,13 @@ def test_an_error_is_a_sentence_and_exit_status_1(error):
 def test_a_bug_is_not_hidden():
     with pytest.raises(ZeroDivisionError), reporting(Console(file=io.StringIO())):
         1 / 0  # noqa: B018
+
+
+def test_a_termination_unwinds_what_was_begun_and_only_while_it_goes_on():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), reporting(Console(file=io.StringIO())):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_without_a_terminal_each_step_is_a_line():
