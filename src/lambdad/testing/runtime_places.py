@@ -102,12 +102,14 @@ class _PlainPlace:
             **variables,
         }
         log = self._scratch / "log"
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(listener.close)
             process = _spawn(self._subject, environment, log)
-        except OSError:
-            listener.close()
-            raise
-        return _PlainProcess(process, listener, log)
+            undo.callback(process.wait)
+            undo.callback(process.kill)
+            running = _PlainProcess(process, listener, log)
+            undo.pop_all()
+        return running
 
 
 def _spawn(subject: Subject, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
