@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lambdad.identity.documents import check_permissions, check_trust
 from lambdad.identity.policy import PolicyError
 from lambdad.model.errors import ApiError
-from lambdad.neighbours.query_protocol import Value, pairs_of
+from lambdad.neighbours.query_protocol import Value, list_of, pairs_of
+from lambdad.wire.validate import NOT_NULL, Failure, length_at_most, show, value_at_least, value_at_most
 
 TRUST_MAX = 4096
 INLINE_MAX = 10_240
@@ -26,14 +27,6 @@ PAGE_MAX = 1000
 _NAME = r"[\w+=,.@-]+"
 _PATH = re.compile(r"/|/[\x21-\x7e]{1,510}/")
 _POLICY_ARN = re.compile(r"arn:aws:iam::(?:aws|\d{12}):policy/[\x21-\x7e]{1,512}")
-
-
-def validation(value: str, member: str, constraint: str) -> ApiError:
-    return ApiError(
-        "ValidationError",
-        400,
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}",
-    )
 
 
 def no_such_entity(message: str) -> ApiError:
@@ -54,30 +47,25 @@ def limit_exceeded(message: str) -> ApiError:
 
 def name_of(form: Mapping[str, str], member: str, longest: int) -> str:
     """member: such as `RoleName`."""
-    value, shown = form.get(member, ""), member[0].lower() + member[1:]
+    value = form.get(member, "")
     if not value:
-        raise validation("null", shown, "Member must not be null")
+        raise _broken(member, None, NOT_NULL)
     if len(value) > longest:
-        raise validation(value, shown, f"Member must have length less than or equal to {longest}")
+        raise _broken(member, value, length_at_most(longest))
     if re.fullmatch(_NAME, value, re.ASCII) is None:
-        raise ApiError(
-            "ValidationError",
-            400,
-            f"The specified value for {shown} is invalid. It must contain only alphanumeric characters and/or the "
-            "following: +=,.@_-",
+        raise _invalid(
+            f"The specified value for {_lower_first(member)} is invalid. It must contain only alphanumeric characters "
+            "and/or the following: +=,.@_-"
         )
     return value
 
 
-def path_of(form: Mapping[str, str], member: str = "Path") -> str:
-    value = form.get(member, "/")
+def path_of(form: Mapping[str, str]) -> str:
+    value = form.get("Path", "/")
     if _PATH.fullmatch(value) is None:
-        shown = member[0].lower() + member[1:]
-        raise ApiError(
-            "ValidationError",
-            400,
-            f"The specified value for {shown} is invalid. It must begin and end with / and contain only alphanumeric "
-            "characters and/or / characters.",
+        raise _invalid(
+            "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric "
+            "characters and/or / characters."
         )
     return value
 
@@ -92,8 +80,7 @@ def policy_arn_of(form: Mapping[str, str], member: str = "PolicyArn") -> str:
 def text_of(form: Mapping[str, str], member: str, longest: int) -> str:
     value = form.get(member, "")
     if len(value) > longest:
-        shown = member[0].lower() + member[1:]
-        raise validation(value[:64], shown, f"Member must have length less than or equal to {longest}")
+        raise _broken(member, value, length_at_most(longest))
     return value
 
 
@@ -101,53 +88,41 @@ def number_of(form: Mapping[str, str], member: str, default: int, least: int, mo
     text = form.get(member)
     if text is None:
         return default
-    shown = member[0].lower() + member[1:]
     if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
-        raise ApiError("MalformedInput", 400, f"{shown} is a whole number, not {text[:64]!r}")
+        raise ApiError("MalformedInput", 400, f"{_lower_first(member)} is a whole number, not {text[:64]!r}")
     if int(text) < least:
-        raise validation(text, shown, f"Member must have value greater than or equal to {least}")
+        raise _broken(member, text, value_at_least(least))
     if int(text) > most:
-        raise validation(text, shown, f"Member must have value less than or equal to {most}")
+        raise _broken(member, text, value_at_most(most))
     return int(text)
 
 
 def document_of(form: Mapping[str, str], longest: int) -> str:
     """`PolicyDocument`: what a role may do."""
-    text = _document(form, "PolicyDocument", longest)
-    try:
-        check_permissions(text)
-    except PolicyError as error:
-        raise _malformed(error) from None
-    return text
+    return _document(form, "PolicyDocument", "policy", longest, check_permissions)
 
 
 def trust_of(form: Mapping[str, str], member: str) -> str:
     """The document that says who may be a role."""
-    text = _document(form, member, TRUST_MAX)
-    try:
-        check_trust(text)
-    except PolicyError as error:
-        raise _malformed(error) from None
-    return text
+    return _document(form, member, "trust policy", TRUST_MAX, check_trust)
 
 
-def _document(form: Mapping[str, str], member: str, longest: int) -> str:
-    text, shown = form.get(member, ""), member[0].lower() + member[1:]
+def _document(form: Mapping[str, str], member: str, kind: str, longest: int, check: Callable[[str], None]) -> str:
+    text = form.get(member, "")
     if not text:
-        raise validation("null", shown, "Member must not be null")
+        raise _broken(member, None, NOT_NULL)
     if size_of(text) > longest:
-        kind = "policy" if member == "PolicyDocument" else "trust policy"
         raise limit_exceeded(f"Cannot exceed quota for {kind} size: {longest}")
+    try:
+        check(text)
+    except PolicyError as error:
+        raise ApiError("MalformedPolicyDocument", 400, f"Syntax errors in policy: {error}.") from None
     return text
 
 
 def size_of(document: str) -> int:
     """Characters as IAM counts them: without white space."""
     return len(re.sub(r"\s", "", document))
-
-
-def _malformed(error: PolicyError) -> ApiError:
-    return ApiError("MalformedPolicyDocument", 400, f"Syntax errors in policy: {error}.")
 
 
 def tags_of(form: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
@@ -164,6 +139,12 @@ def tags_of(form: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str
     return tags
 
 
+def without_tags(form: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """`before` without `TagKeys`."""
+    keys = set(list_of(form, "TagKeys"))
+    return {key: value for key, value in before.items() if key not in keys}
+
+
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
@@ -174,7 +155,7 @@ def page_of(form: Mapping[str, str]) -> tuple[str, int]:
     try:
         return base64.urlsafe_b64decode(form.get("Marker", "").encode("ascii")).decode(), limit
     except (binascii.Error, ValueError):
-        raise ApiError("ValidationError", 400, "Invalid Marker") from None
+        raise _invalid("Invalid Marker") from None
 
 
 def paged(member: str, items: Sequence[Value], names: Sequence[str], limit: int) -> dict[str, Value | None]:
@@ -182,3 +163,15 @@ def paged(member: str, items: Sequence[Value], names: Sequence[str], limit: int)
     more = len(items) > limit
     marker = base64.urlsafe_b64encode(names[limit - 1].encode()).decode() if more else None
     return {member: list(items[:limit]), "IsTruncated": more, "Marker": marker}
+
+
+def _lower_first(member: str) -> str:
+    return member[0].lower() + member[1:]
+
+
+def _broken(member: str, value: str | None, constraint: str) -> ApiError:
+    return _invalid(f"1 validation error detected: {Failure(show(value), _lower_first(member), constraint)}")
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError("ValidationError", 400, message)

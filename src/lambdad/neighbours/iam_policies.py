@@ -7,7 +7,6 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from lambdad.identity.managed import MANAGED
-from lambdad.model.errors import ApiError
 from lambdad.model.role import AWS_POLICIES, ManagedPolicy, PolicyVersion
 from lambdad.neighbours.iam_input import (
     MANAGED_MAX,
@@ -24,9 +23,10 @@ from lambdad.neighbours.iam_input import (
     shown_tags,
     tags_of,
     text_of,
+    without_tags,
 )
 from lambdad.neighbours.iam_roles import POLICY_NAME_MAX, Action, Form, Result, moment, new_id
-from lambdad.neighbours.query_protocol import Value, list_of
+from lambdad.neighbours.query_protocol import Value
 from lambdad.store.metadata import Transaction
 
 POLICIES_MAX = 1500
@@ -65,16 +65,15 @@ def get_policy(transaction: Transaction, account: str, form: Form, now: float) -
 def list_policies(transaction: Transaction, account: str, form: Form, now: float) -> Result:
     """Of the account's own: AWS's are known by the few names of `identity.managed`."""
     after, limit = page_of(form)
-    prefix = form.get("PathPrefix", "/")
+    prefix, counts = form.get("PathPrefix", "/"), transaction.roles.attachments(account)
     policies = [
         policy
         for policy in transaction.roles.policies(account, after, POLICIES_MAX)
         if policy.path.startswith(prefix) and form.get("Scope") != "AWS"
     ]
-    counts = {policy.arn: len(transaction.roles.with_policy(account, policy.arn)) for policy in policies[: limit + 1]}
     if form.get("OnlyAttached") == "true":
-        policies = [policy for policy in policies if counts.get(policy.arn)]
-    shown = [_shown(replace(policy, tags={}), counts.get(policy.arn, 0)) for policy in policies[: limit + 1]]
+        policies = [policy for policy in policies if counts[policy.arn]]
+    shown = [_shown(replace(policy, tags={}), counts[policy.arn]) for policy in policies[: limit + 1]]
     return paged("Policies", shown, [policy.name for policy in policies], limit)
 
 
@@ -153,9 +152,8 @@ def tag_policy(transaction: Transaction, account: str, form: Form, now: float) -
 
 
 def untag_policy(transaction: Transaction, account: str, form: Form, now: float) -> Result:
-    policy, keys = _policy(transaction, account, form), set(list_of(form, "TagKeys"))
-    tags = {key: value for key, value in policy.tags.items() if key not in keys}
-    transaction.roles.put_policy(replace(policy, tags=tags))
+    policy = _policy(transaction, account, form)
+    transaction.roles.put_policy(replace(policy, tags=without_tags(form, policy.tags)))
     return None
 
 
@@ -200,11 +198,7 @@ def _version(policy: ManagedPolicy, wanted: str) -> PolicyVersion:
     for version in policy.versions:
         if wanted == f"v{version.number}":
             return version
-    raise _no_version(policy, wanted)
-
-
-def _no_version(policy: ManagedPolicy, wanted: str) -> ApiError:
-    return no_such_entity(f"Policy {policy.arn} version {wanted[:16]} does not exist or is not attachable.")
+    raise no_such_entity(f"Policy {policy.arn} version {wanted[:16]} does not exist or is not attachable.")
 
 
 def _shown(policy: ManagedPolicy, attachments: int) -> Mapping[str, Value | None]:

@@ -36,8 +36,9 @@ from lambdad.neighbours.iam_input import (
     tags_of,
     text_of,
     trust_of,
+    without_tags,
 )
-from lambdad.neighbours.query_protocol import Value, list_of
+from lambdad.neighbours.query_protocol import Value
 from lambdad.store.metadata import Transaction
 
 ROLES_MAX = 1000
@@ -145,8 +146,8 @@ def tag_role(transaction: Transaction, account: str, form: Form, now: float) -> 
 
 
 def untag_role(transaction: Transaction, account: str, form: Form, now: float) -> Result:
-    role, keys = _role(transaction, account, form), set(list_of(form, "TagKeys"))
-    transaction.roles.put(replace(role, tags={key: value for key, value in role.tags.items() if key not in keys}))
+    role = _role(transaction, account, form)
+    transaction.roles.put(replace(role, tags=without_tags(form, role.tags)))
     return None
 
 

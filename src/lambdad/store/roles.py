@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 from lambdad.model.role import ManagedPolicy, Role
 from lambdad.store.codec import decode, encode
 from lambdad.store.sql import Connection
@@ -51,8 +54,11 @@ class Roles:
 
     def with_policy(self, account: str, arn: str) -> list[Role]:
         """The roles that a managed policy is attached to."""
-        roles = [decode(Role, text) for (text,) in self._connection.execute(ALL, (account,))]
-        return [role for role in roles if arn in role.attached]
+        return [role for role in self._all(account) if arn in role.attached]
+
+    def attachments(self, account: str) -> Counter[str]:
+        """To how many roles each managed policy is attached, by ARN."""
+        return Counter(arn for role in self._all(account) for arn in role.attached)
 
     def count(self, account: str) -> int:
         return int(self._connection.execute(COUNT, (account,)).fetchone()[0])
@@ -78,3 +84,6 @@ class Roles:
 
     def count_policies(self, account: str) -> int:
         return int(self._connection.execute(COUNT_POLICIES, (account,)).fetchone()[0])
+
+    def _all(self, account: str) -> Iterator[Role]:
+        return (decode(Role, text) for (text,) in self._connection.execute(ALL, (account,)))

@@ -73,6 +73,19 @@ def test_an_attached_policy_is_not_deleted(tmp_path: Path) -> None:
     with_iam(tmp_path, work)
 
 
+def test_an_attached_policy_is_found_behind_pages_of_others(tmp_path: Path) -> None:
+    def work(iam: Iam) -> None:
+        create(iam)
+        for number in range(3):
+            iam.ask("CreatePolicy", PolicyName=f"a{number}", PolicyDocument=ALLOW)
+        iam.create_role("r")
+        iam.ask("AttachRolePolicy", RoleName="r", PolicyArn=ARN)
+        page = iam.ask("ListPolicies", OnlyAttached="true", MaxItems="1")
+        assert ([one["Arn"] for one in page["Policies"]], page["IsTruncated"]) == ([ARN], False)
+
+    with_iam(tmp_path, work)
+
+
 def test_aws_own_policies_are_known_by_name_and_a_few_by_their_text(tmp_path: Path) -> None:
     def work(iam: Iam) -> None:
         basic = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"

@@ -71,6 +71,8 @@ def test_policies_know_the_roles_that_have_them(tmp_path: Path) -> None:
             table.put(role("b"))
             assert table.get_policy(MINE, "read") == policy
             assert [found.name for found in table.with_policy(MINE, policy.arn)] == ["a"]
+            assert table.attachments(MINE) == {policy.arn: 1}
+            assert table.attachments(THEIRS)[policy.arn] == 0
             assert (table.policies(MINE, "", 5), table.count_policies(MINE)) == ([policy], 1)
             table.remove_policy(policy)
             assert table.get_policy(MINE, "read") is None
