@@ -6,6 +6,7 @@ images that lambdad wrote; what its writers would not write is an `InvalidImage`
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,13 @@ class Kind(Enum):
     FILE = "file"
     DIRECTORY = "directory"
     OTHER = "other"
+
+
+def kind_of(mode: int) -> Kind:
+    """mode: of an inode, as both formats and `stat` have it."""
+    if stat.S_ISREG(mode):
+        return Kind.FILE
+    return Kind.DIRECTORY if stat.S_ISDIR(mode) else Kind.OTHER
 
 
 @dataclass(frozen=True, slots=True)

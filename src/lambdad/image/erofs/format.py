@@ -26,6 +26,8 @@ FLAT_PLAIN, FLAT_INLINE, CHUNK_BASED = 0, 2, 4
 HOLE = 0xFFFFFFFF
 CHUNK_BITS_MAX = 31
 """Blocks of a chunk, as a power of two, that an inode can express."""
+MAP_MAX = 1 << 16
+"""Entries of a sparse file's block map, by our own choice; a larger file gets larger units."""
 
 _MAGIC = 0xE0F5E1E2
 _COMPAT_CHECKSUM = 0x1

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 import struct
 from collections.abc import Iterator
 
 from lambdad.image.erofs import format as erofs
 from lambdad.image.errors import InvalidImage
 from lambdad.image.limits import Limits
-from lambdad.image.places import Kind, Place, ReadAt, Walk, merged, read_listing, read_range
-
-_MAP_MAX = 1 << 16
-"""Entries of a sparse file's block map, as the writer has at most."""
+from lambdad.image.places import Kind, Place, ReadAt, Walk, kind_of, merged, read_listing, read_range
 
 
 def walk_erofs(read: ReadAt, size: int, limits: Limits) -> Iterator[Place]:
@@ -24,11 +20,8 @@ def walk_erofs(read: ReadAt, size: int, limits: Limits) -> Iterator[Place]:
         offset = found.meta + nid * erofs.SLOT
         inode = erofs.parse_inode(read_range(read, offset, erofs.INODE, size))
         extents, tail = _extents(read, found, inode, offset + inode.header, size)
-        kind = Kind.OTHER
-        if stat.S_ISREG(inode.mode):
-            kind = Kind.FILE
-        elif stat.S_ISDIR(inode.mode):
-            kind = Kind.DIRECTORY
+        kind = kind_of(inode.mode)
+        if kind is Kind.DIRECTORY:
             blocks = read_listing(read, extents, size, found.block_size)
             walk.enter(path, [entry for block in blocks for entry in erofs.parse_listing(block)])
         yield Place(path, kind, (offset, inode.header + tail), extents)
@@ -49,7 +42,7 @@ def _extents(
         return ((place,) if inode.size else ()), 0
     unit = found.block_size << (inode.location & erofs.CHUNK_BITS_MAX)
     count = -(-inode.size // unit)
-    if count > _MAP_MAX:
+    if count > erofs.MAP_MAX:
         raise InvalidImage("a sparse file of the image has a longer map than lambdad writes")
     table = read_range(read, behind, 4 * count, size)
     extents = []

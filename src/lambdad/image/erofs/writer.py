@@ -22,8 +22,6 @@ from lambdad.image.output import ImageOutput
 from lambdad.image.tree import ROOT, Tree
 
 _UUID = bytes.fromhex("6c616d62646164400000000065726f66")
-_MAP_MAX = 1 << 16
-"""Entries of a sparse file's block map; a larger file gets larger units."""
 
 
 def _geometry(block_size: int, chunk_size: int) -> Geometry:
@@ -56,7 +54,7 @@ def _is_inline(tree: Tree, inode: int, block_size: int) -> bool:
 def _map_bits(size: int, block_size: int) -> int:
     """Power of two of blocks for which a sparse file has one entry in its map."""
     bits = 0
-    while size > _MAP_MAX * (block_size << bits):
+    while size > erofs.MAP_MAX * (block_size << bits):
         bits += 1
     assert bits <= erofs.CHUNK_BITS_MAX
     return bits

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 
 from lambdad.image.errors import InvalidImage
 from lambdad.image.ext4 import format as ext4
 from lambdad.image.limits import Limits
-from lambdad.image.places import Extent, Kind, Place, ReadAt, Walk, merged, read_listing, read_range
+from lambdad.image.places import Extent, Kind, Place, ReadAt, Walk, kind_of, merged, read_listing, read_range
 
 _DEPTH_MAX = 5
 """Levels of an extent tree, which cover any file."""
@@ -24,11 +23,8 @@ def walk_ext4(read: ReadAt, size: int, limits: Limits) -> Iterator[Place]:
         offset = _place_of(read, geometry, number, size)
         inode = ext4.parse_inode(read_range(read, offset, 128, size))
         extents = _extents(read, geometry, inode, size)
-        kind = Kind.OTHER
-        if stat.S_ISREG(inode.mode):
-            kind = Kind.FILE
-        elif stat.S_ISDIR(inode.mode):
-            kind = Kind.DIRECTORY
+        kind = kind_of(inode.mode)
+        if kind is Kind.DIRECTORY:
             blocks = read_listing(read, extents, size, geometry.block_size)
             walk.enter(path, [entry for block in blocks for entry in ext4.parse_listing(block)])
         yield Place(path, kind, (offset, ext4.INODE), extents)
