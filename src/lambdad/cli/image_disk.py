@@ -159,19 +159,22 @@ async def _shown(server: NbdServer, disk: Disk, interrupted: asyncio.Event) -> A
             async with _listening(server, path):
                 yield f"{scheme}+unix:///?socket={path}"
         case AtVhostUser(path):
-            with tempfile.TemporaryDirectory(prefix="lambdad-disk-") as directory:
-                inner = Path(directory) / "nbd"
-                async with _listening(server, inner), vhost_user_device(inner, path, disk.access) as device:
-                    ends: list[str] = []
+            async with contextlib.AsyncExitStack() as stack:
+                with tempfile.TemporaryDirectory(prefix="lambdad-disk-") as directory:
+                    inner = Path(directory) / "nbd"
+                    await server.listen_unix(str(inner))
+                    device = await stack.enter_async_context(vhost_user_device(inner, path, disk.access))
+                # The daemon is connected: without the directory, a kill of this process leaves nothing there.
+                ends: list[str] = []
 
-                    async def watch() -> None:
-                        ends.append(await device.wait_until_ended())
-                        interrupted.set()
+                async def watch() -> None:
+                    ends.append(await device.wait_until_ended())
+                    interrupted.set()
 
-                    async with running(watch):
-                        yield str(path)
-                    if ends:
-                        raise BlockError(ends[0])
+                async with running(watch):
+                    yield str(path)
+                if ends:
+                    raise BlockError(ends[0])
         case _:
             assert_never(disk.place)
 

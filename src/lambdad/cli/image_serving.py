@@ -32,11 +32,11 @@ async def mount_until_interrupted(images: ImageStore, name: str, target: Path, r
     """
     _check_target(target)
     state = images.directory / "mounts" / str(os.getpid())
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     service = BlockService(Configure(origin_directory=str(images.chunks), record_s=RECORD_MS / 1000))
     mounts = ImageMounts(state, service)
     manifest, key = await images.sealed(name)
     with interruption() as interrupted, guarded(target, state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             await service.start()
             image = await mounts.mount_image(manifest, key, images.record(name).manifest)

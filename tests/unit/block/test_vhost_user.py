@@ -135,6 +135,7 @@ def test_the_daemon_ends_with_a_process_that_was_killed(tmp_path: Path) -> None:
         finally:
             owner.kill()
     wait_until(lambda: not _is_daemon(daemon), "the end of the daemon", DEADLINE_S)
+    assert not (tmp_path / "disk").exists()
 
 
 def _is_daemon(pid: int) -> bool:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,15 +138,18 @@ def test_what_cannot_be_served_is_refused_with_the_reason(
 @needs_daemon
 @pytest.mark.parametrize("options", [(), ("--copy-on-write",)], ids=["read-only", "copy on write"])
 def test_a_vhost_user_device_has_the_size_of_the_image_and_goes_away(
-    options: tuple[str, ...], store: Path, tmp_path: Path
+    options: tuple[str, ...], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk"
-    with image_running("serve", "tree", "--vhost-user", disk, *options, "--store", store) as server:
-        assert server.line == str(disk)
-        device = look_at(disk)
-        assert device.size > 1_500_000
-        assert device.is_read_only == (not options)
-    assert not disk.exists()
+    with tempfile.TemporaryDirectory() as temporary:  # a short path, for a socket
+        monkeypatch.setenv("TMPDIR", temporary)
+        with image_running("serve", "tree", "--vhost-user", disk, *options, "--store", store) as server:
+            assert server.line == str(disk)
+            assert os.listdir(temporary) == []  # so that a kill leaves nothing
+            device = look_at(disk)
+            assert device.size > 1_500_000
+            assert device.is_read_only == (not options)
+        assert not disk.exists()
 
 
 @needs_daemon
