@@ -16,6 +16,7 @@ from lambdad.cli.asking import ask
 from lambdad.cli.endpoint import resolve_endpoint
 from lambdad.cli.errors import CliError
 from lambdad.cli.output import note, print_json, print_line, size
+from lambdad.node.config import ConfigError, load
 
 _PATH = "/_lambdad/images/collection"
 _TIMEOUT_S = 3600.0
@@ -37,7 +38,6 @@ def collect_stopped(data_dir: Path | None, file: Path | None, *, yes: bool, as_j
 
 async def _collect(data_dir: Path | None, file: Path | None, *, yes: bool) -> dict[str, Any]:
     # Imported here so that the other commands do not pay for the node.
-    from lambdad.node.config import load
     from lambdad.node.stopped import stopped_collection
     from lambdad.telemetry.log import configure
 
@@ -55,7 +55,6 @@ async def _collect(data_dir: Path | None, file: Path | None, *, yes: bool) -> di
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    from lambdad.node.config import ConfigError
     from lambdad.node.stopped import NotStopped
 
     try:
