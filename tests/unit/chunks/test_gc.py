@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -82,6 +84,17 @@ class World:
 
 def content(number: int) -> bytes:
     return bytes([number]) * 4096 + os.urandom(8000)
+
+
+def crash_at(number: int) -> Callable[[str, str], None]:
+    """For `MemoryObjects.before`: the change with this number, from 1, does not happen; those behind it do."""
+    numbers = itertools.count(1)
+
+    def before(operation: str, path: str) -> None:
+        if operation in ("put", "create", "delete") and next(numbers) == number:
+            raise Crash
+
+    return before
 
 
 def test_a_generation_lives_moves_and_dies() -> None:
@@ -236,21 +249,13 @@ def test_an_upload_that_was_under_way_when_its_root_was_retired_is_kept() -> Non
 
 
 def test_a_crash_at_any_step_of_any_run_loses_nothing_and_the_next_run_goes_on() -> None:
-    async def run_until(crash_at: int) -> bool:
+    async def run_until(number: int) -> bool:
         """Whether the crash came."""
         world = World()
-        for number in range(2):
-            await world.upload(content(number))
+        for image in range(2):
+            await world.upload(content(image))
         world.live.remove(await world.upload(content(9)))
-        operations = [0]
-
-        def before(operation: str, path: str) -> None:
-            if operation in ("put", "create", "delete"):
-                operations[0] += 1
-                if operations[0] == crash_at:
-                    raise Crash
-
-        crashed = False
+        before, crashed = crash_at(number), False
         for _ in range(12):
             world.clock.advance(30)
             world.objects.before = before
@@ -264,10 +269,10 @@ def test_a_crash_at_any_step_of_any_run_loses_nothing_and_the_next_run_goes_on()
         return crashed
 
     async def run() -> None:
-        crash_at = 1
-        while await run_until(crash_at):
-            crash_at += 1
-        assert crash_at > 30
+        number = 1
+        while await run_until(number):
+            number += 1
+        assert number > 30
 
     asyncio.run(run())
 
@@ -325,21 +330,13 @@ def test_in_one_go_waste_is_gone_and_a_tidy_store_is_left_alone() -> None:
 
 
 def test_in_one_go_a_crash_at_any_step_loses_nothing_and_the_next_run_goes_on() -> None:
-    async def run_until(crash_at: int) -> bool:
+    async def run_until(number: int) -> bool:
         """Whether the crash came."""
         world = World()
-        for number in range(2):
-            await world.upload(content(number))
+        for image in range(2):
+            await world.upload(content(image))
         world.live.remove(await world.upload(content(9)))
-        operations = [0]
-
-        def before(operation: str, path: str) -> None:
-            if operation in ("put", "create", "delete"):
-                operations[0] += 1
-                if operations[0] == crash_at:
-                    raise Crash
-
-        crashed = False
+        before, crashed = crash_at(number), False
         for now in (2000.0, 3000.0):
             steps = await world.collector.plan_at_once(now)
             world.objects.before = before
@@ -353,10 +350,10 @@ def test_in_one_go_a_crash_at_any_step_loses_nothing_and_the_next_run_goes_on() 
         return crashed
 
     async def run() -> None:
-        crash_at = 1
-        while await run_until(crash_at):
-            crash_at += 1
-        assert crash_at > 20
+        number = 1
+        while await run_until(number):
+            number += 1
+        assert number > 20
 
     asyncio.run(run())
 
