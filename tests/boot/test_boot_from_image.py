@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import tarfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,9 +57,16 @@ class Boot:
 
 
 @pytest.fixture(scope="module")
-def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
-    """The guest's whole life, from the image's birth on."""
+def boot(tmp_path_factory: pytest.TempPathFactory) -> Boot:
     directory = tmp_path_factory.mktemp("boot")
+    try:
+        return boot_from_image(directory)
+    finally:
+        shutil.rmtree(directory)  # hundreds of megabytes that nobody looks at
+
+
+def boot_from_image(directory: Path) -> Boot:
+    """The guest's whole life, from the image's birth on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", search_path())
         guest = guest_image.obtain_image()
@@ -83,8 +89,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
         hardware = make_hardware(root.line, plain, device.line, export.line.rpartition(":")[2])
         machine.run_guest(machine.choose_accelerator(guest), guest, hardware, PATIENCE, lines.append)
     print("\n".join(lines))
-    yield Boot(tree, lines)
-    shutil.rmtree(directory)  # hundreds of megabytes that nobody looks at
+    return Boot(tree, lines)
 
 
 def proof_layer() -> bytes:
