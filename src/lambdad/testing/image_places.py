@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lambdad.image.build import BuildOptions
+from lambdad.image.errors import InvalidImage
+from lambdad.image.limits import Limits
 from lambdad.image.places import Kind, Place, ReadAt
 from lambdad.testing.image_build import build_bytes
 from lambdad.testing.image_tar import LayerBuilder
@@ -67,7 +69,20 @@ def check_places(image: bytes, places: Sequence[Place]) -> None:
     assert all(one[0] + one[1] <= other[0] for one, other in itertools.pairwise(records))
 
 
-def damaged(image: bytes, chooser: random.Random, rounds: int) -> Iterator[bytes]:
+def check_damaged(image: bytes, walk: Callable[[ReadAt, int, Limits], Iterator[Place]]) -> None:
+    """Whether a reader refuses a damaged image or reads it within its limits; both must occur."""
+    outcomes = set()
+    chooser = random.Random(7)  # noqa: S311  # the same damage in every run
+    for bad in _damaged(image, chooser, 400):
+        try:
+            assert len(list(walk(read_at(bad), len(bad), Limits(entries=100)))) <= 100
+            outcomes.add("read")
+        except InvalidImage:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+def _damaged(image: bytes, chooser: random.Random, rounds: int) -> Iterator[bytes]:
     """The image with some bytes of its metadata changed, or cut off."""
     places = [at for at in range(0, len(image), 16) if image[at : at + 16].strip(b"\0\x05x")]
     for _ in range(rounds):
