@@ -99,8 +99,10 @@ async def _wait_until_ready(process: asyncio.subprocess.Process) -> None:
                 if _is_greeting(line):
                     return
                 said.append(line.decode(errors="replace").strip())
-    except (TimeoutError, ValueError):
+    except TimeoutError:
         said.append(f"it said nothing that we know in {_READY_S:.0f} s")
+    except ValueError:
+        said.append(f"it said more than {_LINE_MAX} bytes in one line")
     raise BlockError(f"{DAEMON}: {' '.join(said) or 'ended without a word'}")
 
 
