@@ -6,7 +6,6 @@ With `--template` it is every function of a template, see `deploy_template`.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from lambdad.cli.bundle import Bundle, bundle_directory, describe_sizes
 from lambdad.cli.endpoint import Endpoint, EndpointOption, JsonOption
 from lambdad.cli.errors import CliError
 from lambdad.cli.guess import Guess, family_of, guess_function, newest
-from lambdad.cli.layer_directories import forget_replaced, layer_directories, publish_layers
+from lambdad.cli.layer_directories import forget_replaced, layer_directories, name_after, publish_layers
 from lambdad.cli.layer_releases import is_release, resolve_releases
 from lambdad.cli.output import note, print_json, print_table, progress, size
 from lambdad.cli.watching import run_once_or_watch
@@ -31,7 +30,6 @@ LOCAL_ROLE = "arn:aws:iam::000000000000:role/lambdad"
 DEFAULT_ARCHITECTURE = "x86_64"
 LARGE_B = 5_000_000
 """Above it a deploy says what the zip is made of: it is sent, unpacked and read again and again."""
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9-_]+")
 
 app = typer.Typer(add_completion=False)
 
@@ -159,7 +157,7 @@ def _default_name(directory: Path | None, image: str | None) -> str:
         source = directory.resolve().name
     else:
         source = (image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
-    name = _NOT_IN_NAMES.sub("-", source).strip("-")
+    name = name_after(source)
     if not name:
         raise typer.BadParameter("give the function a --name")
     return name

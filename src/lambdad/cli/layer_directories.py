@@ -16,6 +16,11 @@ DESCRIPTION = "a directory, by lambdad deploy"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9-_]+")
 
 
+def name_after(text: str) -> str:
+    """`text` as the name of a layer or a function may be; empty if nothing of it can be in one."""
+    return _NOT_IN_NAMES.sub("-", text).strip("-")
+
+
 def layer_directories(layers: Sequence[str]) -> tuple[Path, ...]:
     """Those that are directories; the others are ARNs."""
     return tuple(Path(layer) for layer in layers if not layer.startswith("arn:"))
@@ -44,7 +49,7 @@ def forget_replaced(client: Any, before: Sequence[str], now: Sequence[str]) -> N
 def _publish(client: Any, directory: Path) -> str:
     if not directory.is_dir():
         raise CliError(f"--layers {directory}: neither the ARN of a layer version nor a directory")
-    name = _NOT_IN_NAMES.sub("-", directory.resolve().name).strip("-")
+    name = name_after(directory.resolve().name)
     if not name:
         raise CliError(f"--layers {directory}: its name makes no name for a layer")
     bundle = bundle_directory(directory)
