@@ -79,6 +79,11 @@ def bundle_directory(directory: Path) -> Bundle:
     return Bundle(content, len(entries), unzipped, largest)
 
 
+def is_left_out(path: str) -> bool:
+    """Whether it is no part of a function, or below what is none."""
+    return any(f"/{end}/" in f"/{path}/" for end in LEFT_OUT)
+
+
 def describe_sizes(bundle: Bundle) -> str:
     """What is large, against the 250 MB that a function and its layers may have."""
     unzipped = f"unpacked {_megabytes(bundle.unzipped)} of {_megabytes(UNZIPPED_MAX)}"
@@ -120,7 +125,7 @@ def _walk(directory: Path, prefix: str) -> Iterator[_Entry]:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
         name = prefix + entry.name
-        if entry.name in LEFT_OUT or any(name == end or name.endswith(f"/{end}") for end in LEFT_OUT):
+        if is_left_out(name):
             continue
         status = entry.stat(follow_symlinks=False)
         path = Path(entry.path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from lambdad.cli.bundle import LEFT_OUT
+from lambdad.cli.bundle import is_left_out
 from lambdad.cli.errors import CliError
 from lambdad.cli.output import fail, note
 
@@ -92,4 +92,4 @@ def _shown(path: Path, directory: Path) -> str:
 
 
 def _matters(_: object, path: str) -> bool:
-    return not LEFT_OUT & set(Path(path).parts) and not path.endswith(("~", ".swp", ".pyc"))
+    return not is_left_out(path) and not path.endswith(("~", ".swp", ".pyc"))

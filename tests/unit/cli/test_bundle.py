@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lambdad.cli import bundle
-from lambdad.cli.bundle import bundle_directory, describe_sizes
+from lambdad.cli.bundle import bundle_directory, describe_sizes, is_left_out
 from lambdad.cli.errors import CliError
 
 
@@ -93,6 +93,21 @@ def test_what_only_a_developer_needs_is_left_out(tmp_path: Path) -> None:
     ):
         write(tmp_path / name)
     assert names(bundle_directory(tmp_path).content) == ["node_modules/m/i.js"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/home/f/node_modules/.cache/x", True),
+        ("/home/f/a/__pycache__/x.pyc", True),
+        ("/home/f/.git", True),
+        ("/home/f/.gitignore", False),
+        ("/home/f/my.venv/x", False),
+        ("/home/f/.cache/x", False),
+    ],
+)
+def test_a_change_there_is_no_change_of_the_function(path: str, expected: bool) -> None:
+    assert is_left_out(path) is expected
 
 
 def test_what_cannot_be_deployed_is_refused(tmp_path: Path) -> None:
