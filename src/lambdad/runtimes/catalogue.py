@@ -111,19 +111,12 @@ def discover(cache_dir: Path, places: SearchPlaces | None = None, choice: str = 
         found = _newest(python_candidates(places, minor), lambda path: probe_python(path, cache_dir), minor)
         if found is not None:
             runtimes.append(_python_runtime(minor, found, cache_dir))
-    nodes = [probed for path in node_candidates(places) if (probed := probe_node(path, cache_dir)) is not None]
-    majors = {node.release[0] for node in nodes if node.release[0] >= NODE_OLDEST and node.release[0] % 2 == 0}
-    for major in sorted(majors):
-        newest = max((node for node in nodes if node.release[0] == major), key=lambda node: node.release)
-        runtimes.append(_node_runtime(newest, cache_dir))
-    rubies = [probed for path in ruby_candidates(places) if (probed := probe_ruby(path, cache_dir)) is not None]
-    for series in sorted({ruby.release[:2] for ruby in rubies if ruby.release[:2] >= RUBY_OLDEST}):
-        newest = max((ruby for ruby in rubies if ruby.release[:2] == series), key=lambda ruby: ruby.release)
-        runtimes.append(_ruby_runtime(newest, cache_dir))
-    javas = [probed for path in java_candidates(places) if (probed := probe_java(path, cache_dir)) is not None]
-    for major in sorted({java.release[0] for java in javas if java.release[0] >= JAVA_OLDEST}):
-        newest = max((java for java in javas if java.release[0] == major), key=lambda java: java.release)
-        runtimes.append(_java_runtime(newest, cache_dir))
+    nodes = _newest_of_series((probe_node(path, cache_dir) for path in node_candidates(places)), NODE_OLDEST)
+    runtimes += [_node_runtime(node, cache_dir) for node in nodes if node.release[0] % 2 == 0]
+    rubies = _newest_of_series((probe_ruby(path, cache_dir) for path in ruby_candidates(places)), *RUBY_OLDEST)
+    runtimes += [_ruby_runtime(ruby, cache_dir) for ruby in rubies]
+    javas = _newest_of_series((probe_java(path, cache_dir) for path in java_candidates(places)), JAVA_OLDEST)
+    runtimes += [_java_runtime(java, cache_dir) for java in javas]
     used = [Path(runtime.runtime_dir).name for runtime in runtimes if not isinstance(runtime, ProvidedRuntime)]
     sweep(cache_dir / "runtimes", used, time.time())
     runtimes.extend(ProvidedRuntime(identifier) for identifier in PROVIDED_IDENTIFIERS)
@@ -195,6 +188,17 @@ def _newest(candidates: Iterable[str], probe: Callable[[str], Interpreter | None
         if fitting:
             return max(fitting, key=lambda found: found.release)
     return None
+
+
+def _newest_of_series(probed: Iterable[Interpreter | None], *oldest: int) -> list[Interpreter]:
+    """The newest release of each series, in their order. oldest: the first series that counts, such as 18 or 3, 1."""
+    newest: dict[tuple[int, ...], Interpreter] = {}
+    for found in probed:
+        if found is None or (series := found.release[: len(oldest)]) < oldest:
+            continue
+        if series not in newest or found.release > newest[series].release:
+            newest[series] = found
+    return [newest[series] for series in sorted(newest)]
 
 
 def _python_runtime(minor: str, found: Interpreter, cache_dir: Path) -> PythonRuntime:
