@@ -67,7 +67,8 @@ def parse_profile(text: str, profile: str) -> GivenKeys | None:
     try:
         parser.read_string(text)
         section = parser[profile]
+        access_key, secret_key = section["aws_access_key_id"], section["aws_secret_access_key"]
         token = section.get("aws_session_token", "")
-        return GivenKeys(section["aws_access_key_id"], section["aws_secret_access_key"], token)
     except (configparser.Error, KeyError):
         return None
+    return GivenKeys(access_key, secret_key, token) if access_key and secret_key else None

@@ -156,7 +156,17 @@ def test_a_profile_has_its_turn_behind_keys_and_a_web_identity(tmp_path: Path) -
     assert find_keys({**here, "AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "r"}) is None
 
 
-@pytest.mark.parametrize("content", [None, b"[other]\n", b"hush", b"\xff\xfe", b"[ci]\naws_access_key_id=c\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"[other]\n",
+        b"hush",
+        b"\xff\xfe",
+        b"[ci]\naws_access_key_id=c\n",
+        b"[ci]\naws_access_key_id=\naws_secret_access_key=hush\n",
+    ],
+)
 def test_a_useless_file_is_passed_over_unless_its_profile_was_asked_for(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "credentials"
     if content is not None:
