@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -53,8 +52,6 @@ class SandboxRunner:
         return asyncio.run(self._run(base, layers, command, environment))
 
     def trace(self, base: Path, layers: tuple[Path, ...], command: str, environment: Mapping[str, str]) -> SmokeResult:
-        if shutil.which("strace") is None:
-            raise PackError("strace is not installed: install the Debian package strace to look for leaks")
         return asyncio.run(self._trace(base, layers, command, environment))
 
     async def _run(
@@ -68,8 +65,9 @@ class SandboxRunner:
     ) -> SmokeResult:
         with tempfile.TemporaryDirectory(prefix="lambdad-trace-") as directory:
             log = Path(directory) / "trace"
+            tracer = strace_command(log)
             spec = _spec(base, layers, command, environment, held=True)
-            async with self._sandbox(spec) as sandbox, _traced(sandbox.pid, log):
+            async with self._sandbox(spec) as sandbox, _traced(tracer, sandbox.pid):
                 await sandbox.proceed()
                 done = await self._finish(sandbox)
             return SmokeResult(done.status, done.output, log.read_text(errors="surrogateescape"))
@@ -138,10 +136,10 @@ class _Output:
 
 
 @asynccontextmanager
-async def _traced(pid: int, log: Path) -> AsyncIterator[None]:
+async def _traced(command: Sequence[str], pid: int) -> AsyncIterator[None]:
     """strace on a process and all its children, from when the block begins; ended when they have ended."""
     tracer = await asyncio.create_subprocess_exec(
-        *strace_command(log), "-p", str(pid), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *command, "-p", str(pid), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     try:
         assert tracer.stderr is not None

@@ -9,7 +9,6 @@ else. Mounts live in the test's own namespace and go with it.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from typing import Protocol
 
 from lambdad.pack.base import SANDBOX_GID, SANDBOX_UID
 from lambdad.pack.errors import PackError
+from lambdad.pack.process import find_tool
 
 OUTPUT_MAX = 64 * 1024
 TEST_TIMEOUT_S = 300.0
@@ -53,9 +53,13 @@ class SmokeRunner(Protocol):
 
 
 def strace_command(log: Path, *more_calls: str) -> tuple[str, ...]:
-    """strace of every call that names a file, and of `more_calls`, in a process and its children, into `log`."""
+    """strace of every call that names a file, and of `more_calls`, in a process and its children, into `log`.
+
+    Raises PackError if there is no strace.
+    """
     calls = ",".join(("%file", *more_calls))
-    return ("strace", "-f", "-s", "4096", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log))
+    tool = find_tool("strace", "the Debian package strace, to look for leaks")
+    return (tool, "-f", "-s", "4096", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log))
 
 
 def after_chroot(trace: str) -> str:
@@ -101,8 +105,6 @@ class ChrootRunner:
         return self._run((), base, layers, command, environment)
 
     def trace(self, base: Path, layers: tuple[Path, ...], command: str, environment: Mapping[str, str]) -> SmokeResult:
-        if shutil.which("strace") is None:
-            raise PackError("strace is not installed: install the Debian package strace to look for leaks")
         with tempfile.TemporaryDirectory(prefix="lambdad-trace-") as directory:
             log = Path(directory) / "trace"
             done = self._run(strace_command(log, "chroot"), base, layers, command, environment)
