@@ -16,10 +16,9 @@ from pathlib import Path
 
 from lambdad.runtimes.tree_cache import TreeError
 from lambdad.testing.kept import content_key, obtain
-from lambdad.testing.npm_package import NpmPackage, fetch_package
+from lambdad.testing.npm_package import NpmPackage, unpack_package
 
 _TIMEOUT_S = 300.0
-
 
 CLIENT = NpmPackage(
     "aws-lambda-ric",
@@ -68,8 +67,9 @@ def build_client() -> Path:
 
 def _build(work: Path) -> None:
     sources = work / "sources"
+    sources.mkdir()
     for package in (CLIENT, _ADDON_API, _HEADERS):
-        _unpack(fetch_package(package, work), sources)
+        unpack_package(package, sources).rename(sources / package.name)
     client = sources / CLIENT.name
     for archive in (f"{_CPP}.tar.gz", f"{_CURL}.tar.gz"):
         with tarfile.open(client / "deps" / archive) as tar:
@@ -102,15 +102,6 @@ def _compile(sources: Path, client: Path) -> None:
         ),
         sources,
     )
-
-
-def _unpack(archive: Path, sources: Path) -> None:
-    """Every npm package has its files below `package`."""
-    name = archive.name.rpartition("-")[0]
-    with tarfile.open(archive) as tar:
-        tar.extractall(sources, filter="data")
-    archive.unlink()
-    (sources / "package").rename(sources / name)
 
 
 def _run(command: Sequence[str], directory: Path) -> None:

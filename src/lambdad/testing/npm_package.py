@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,3 +40,12 @@ def fetch_package(package: NpmPackage, work: Path) -> Path:
     if f"sha512-{digest}" != package.integrity:
         raise TreeError(f"npm delivered another {wanted} than the one that is known: sha512-{digest}")
     return archive
+
+
+def unpack_package(package: NpmPackage, directory: Path) -> Path:
+    """The package's files, verified: `directory`/package, as archives of npm have them. Raises `TreeError`."""
+    archive = fetch_package(package, directory)
+    with tarfile.open(archive) as tar:
+        tar.extractall(directory, filter="data")
+    archive.unlink()
+    return directory / "package"

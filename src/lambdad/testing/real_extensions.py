@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 
 from lambdad.testing.deploying import zip_of
 from lambdad.testing.kept import content_key, obtain
-from lambdad.testing.npm_package import NpmPackage, fetch_package
+from lambdad.testing.npm_package import NpmPackage, unpack_package
 
 SENTRY = NpmPackage(
     "@sentry/aws-serverless",
@@ -51,10 +50,7 @@ def _unpacked(package: NpmPackage) -> Path:
     """The files of a package, fetched once."""
 
     def build(work: Path) -> None:
-        archive = fetch_package(package, work)
-        with tarfile.open(archive) as tar:
-            tar.extractall(work, filter="data")
-        archive.unlink()
+        unpack_package(package, work)
 
     kind = package.name.removeprefix("@").replace("/", "-")
     return obtain(kind, content_key([package.integrity.encode()]), build) / "package"
