@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -56,15 +56,16 @@ from lambdad.testing.waiting import wait_until
 class World:
     """The node, what the cases are about, and which operations have succeeded on the way there.
 
-    late: by operation, requests for the function `late`, whose errors take ten seconds: they are on their way.
+    waiting: sends what takes long. late: by operation, requests for the function `late`, whose errors take ten seconds:
+    they are on their way.
     """
 
-    def __init__(self, node: LocalNode, registry: socket.socket) -> None:
+    def __init__(self, node: LocalNode, registry: socket.socket, waiting: Executor) -> None:
         self.node = node
         self.succeeded: set[str] = set()
         self.client = self._connect(ACCOUNT)
         self.full = self._connect(FULL)
-        self.waiting = ThreadPoolExecutor(2)
+        self.waiting = waiting
         self.late: dict[str, Future[Any]] = {}
         name = hashlib.sha256(f"{ARN}:function:f".encode()).hexdigest()[:8]
         self.known = {
@@ -139,10 +140,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with socket.create_server(("127.0.0.1", 0)) as registry:  # it never answers: an image from it stays Pending
         node = LocalNode.start(directory / "data", arguments=("--config", str(config)))
         try:
-            made = World(node, registry)
-            fill(made)
-            yield made
-            made.waiting.shutdown()
+            with ThreadPoolExecutor(2) as waiting:
+                made = World(node, registry, waiting)
+                fill(made)
+                yield made
         finally:
             assert node.stop() == []
 
@@ -212,9 +213,9 @@ def _reason(pair: tuple[str, str]) -> str | None:
 def test_a_modelled_error_is_caused(world: World, pair: tuple[str, str]) -> None:
     operation, code = pair
     if code in ("SnapStartException", "SnapStartNotReadyException"):
-        for answer in (probes.is_root(), probes.can_mount_loop()):
-            if not answer:
-                pytest.skip(f"no snapshots: {answer.reason}")
+        for probed in (probes.is_root(), probes.can_mount_loop()):
+            if not probed:
+                pytest.skip(f"no snapshots: {probed.reason}")
         _publish_anew(world, code)
     client = world.full if code == "CodeStorageExceededException" else world.client
     modelled = next(
