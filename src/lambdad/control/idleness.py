@@ -116,9 +116,9 @@ class Idleness:
 
 
 def _candidates(transaction: Transaction) -> Iterator[FunctionVersion]:
-    for _, _, _, document in list(transaction.functions.version_documents()):
-        if any(mark in document for mark in _MARKS):
-            yield decode(FunctionVersion, document)
+    # All are read before the first is dealt with, which writes; only these few are held.
+    documents = [text for *_, text in transaction.functions.version_documents() if any(mark in text for mark in _MARKS)]
+    return (decode(FunctionVersion, document) for document in documents)
 
 
 def _note_use(transaction: Transaction, namespace: Namespace, name: str, version: str, now: float) -> None:

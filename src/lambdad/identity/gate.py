@@ -155,9 +155,9 @@ class Gate:
             document = None  # whatever it says
         context = {**self._context(caller, request), **context_of(operation, params, here)}
         tagged = resource if function is None else function_arn(owner, function.name)
+        known = {**context, **self._tags(tagged)}
         for mapped in self._mapped(params, here):
-            known = {**context, **mapped, **self._tags(tagged)}
-            self._check(caller, action, resource, known, document, owner.account)
+            self._check(caller, action, resource, {**known, **mapped}, document, owner.account)
         if operation in _ATTACHING and self._roles == "kept" and "Role" in params:
             passed = {**context, "iam:passedtoservice": LAMBDA}
             self._check(caller, "iam:PassRole", str(params["Role"]), passed, None)
