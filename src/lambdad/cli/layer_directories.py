@@ -48,10 +48,10 @@ def forget_replaced(client: Any, before: Sequence[str], now: Sequence[str]) -> N
 
 def _publish(client: Any, directory: Path) -> str:
     if not directory.is_dir():
-        raise CliError(f"--layers {directory}: neither the ARN of a layer version nor a directory")
+        raise CliError(f"--layers {directory}: no ARN, no release NAME@N and no directory: give one of them")
     name = name_after(directory.resolve().name)
     if not name:
-        raise CliError(f"--layers {directory}: its name makes no name for a layer")
+        raise CliError(f"--layers {directory}: its name makes no name for a layer: rename it, with a letter or digit")
     bundle = bundle_directory(directory)
     newest = client.list_layer_versions(LayerName=name, MaxItems=1)["LayerVersions"]
     for version in newest:
