@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from lambdad.identity.actions import INVOKE_URL
 from lambdad.identity.gate import AUTOMATIC, Gate
-from lambdad.identity.keys import KeyFile, new_key
+from lambdad.identity.keys import AccessKey, KeyFile, new_key
 from lambdad.model.arn import LATEST, Namespace
 from lambdad.model.errors import ApiError
 from lambdad.model.settings import Policy
-from lambdad.node.gate import GateOfNeighbours, GateOfUrls, PolicyTexts, log_resources
+from lambdad.node.gate import GateOfNeighbours, GateOfUrls, PolicyTexts, iam_resource, log_resources
 from lambdad.testing.gates import NOW, NoFacts, open_gate
 from lambdad.wire.http import Request
 
@@ -47,6 +52,16 @@ def _is_admitted(gate: Gate, auth_type: str = "NONE") -> bool:
         assert (error.status, error.message.partition(".")[0]) == (403, "Forbidden")
         return False
     return True
+
+
+def _sign_form(key: AccessKey, text: str) -> Request:
+    """A request of IAM as botocore signs it."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    unsigned = AWSRequest("POST", "http://127.0.0.1:9000/", headers=form, data=text.encode())
+    with mock.patch("botocore.auth.get_current_datetime", return_value=datetime.fromtimestamp(NOW, UTC)):
+        SigV4Auth(Credentials(key.id, key.secret), "iam", "us-east-1").add_auth(unsigned)
+    headers = {name.lower(): str(value) for name, value in unsigned.headers.items()}
+    return Request("POST", "/", "", {"host": "127.0.0.1:9000", **headers}, text.encode())
 
 
 def test_an_open_node_serves_public_urls_to_everybody() -> None:
@@ -115,6 +130,34 @@ def test_neighbours_call_errors_by_the_names_of_their_protocols(tmp_path: Path) 
 def test_every_log_group_that_a_request_names_is_asked_for(members: object, expected: list[str]) -> None:
     found = list(log_resources(json.dumps(members).encode(), HERE))
     assert found == [f"arn:aws:logs:us-east-1:000000000000:log-group:{text}" for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"RoleName": "worker"}, f"arn:aws:iam::{HERE.account}:role/worker"),
+        ({"RoleName": "worker", "PolicyArn": "arn:aws:iam::aws:policy/x"}, f"arn:aws:iam::{HERE.account}:role/worker"),
+        ({"RoleName": "worker", "PolicyName": "inline"}, f"arn:aws:iam::{HERE.account}:role/worker"),
+        ({"PolicyName": "own"}, f"arn:aws:iam::{HERE.account}:policy/own"),
+        ({"PolicyArn": f"arn:aws:iam::{HERE.account}:policy/own"}, f"arn:aws:iam::{HERE.account}:policy/own"),
+        ({}, "*"),
+    ],
+)
+def test_iam_is_asked_about_the_role_before_the_policy(form: dict[str, str], expected: str) -> None:
+    assert iam_resource(form, HERE.account) == expected
+
+
+def test_a_key_that_may_only_read_roles_makes_none(tmp_path: Path) -> None:
+    allow = {"Effect": "Allow", "Action": "iam:Get*", "Resource": f"arn:aws:iam::{HERE.account}:role/mine-*"}
+    key = new_key(account=HERE.account, user="ada", policies=(json.dumps({"Statement": allow}),), now=NOW, expires=0.0)
+    keys = KeyFile(tmp_path / "keys.json")
+    keys.create(key)
+    gate = GateOfNeighbours(Gate(keys, lambda *_: None, NoFacts(), lambda: NOW, mode=AUTOMATIC, region="us-east-1"))
+    assert gate.identify(_sign_form(key, "Action=GetRole&RoleName=mine-1")).account == HERE.account
+    for refused in ("Action=GetRole&RoleName=yours", "Action=CreateRole&RoleName=mine-1", "Action=ListRoles"):
+        with pytest.raises(ApiError) as error:
+            gate.identify(_sign_form(key, refused))
+        assert error.value.code == "AccessDenied"
 
 
 def test_what_is_no_json_is_about_no_group() -> None:
