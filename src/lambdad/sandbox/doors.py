@@ -43,6 +43,10 @@ class Upstream:
     def is_local(self) -> bool:
         return self.address.startswith("127.")
 
+    def make_socket(self) -> socket.socket:
+        """One that can be connected to it. Raises OSError."""
+        return socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET)
+
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
@@ -105,7 +109,11 @@ class OpenDoors:
         """One at a time: a flood of connections must not keep the loop."""
         try:
             inner, _ = listener.accept()
-            outer = socket.socket(socket.AF_INET6 if ":" in upstream.address else socket.AF_INET)
+            try:
+                outer = upstream.make_socket()
+            except OSError:
+                inner.close()
+                raise
         except (BlockingIOError, ConnectionError):
             return
         except OSError as error:  # no descriptors left, most likely: do not spin

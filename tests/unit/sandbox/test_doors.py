@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
+import os
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -154,6 +156,29 @@ async def test_connections_above_the_limit_wait_for_their_turn(
         first.close()
         far_first.close()
     _, far_second = waiting.result()
+    second.close()
+    far_second.close()
+    opened.close()
+
+
+@in_loop
+async def test_a_host_without_descriptors_ends_the_connection_and_takes_the_next(
+    outside: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(upstream: Upstream) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(doors, "_REST_S", 0.01)
+    opened, address = _open(outside)
+    with monkeypatch.context() as patched:
+        patched.setattr(Upstream, "make_socket", refuse)
+        reader, writer = await asyncio.open_connection(*address)
+        assert await reader.read() == b""
+        writer.close()
+    [record] = caplog.records
+    assert "Too many open files" in record.getMessage()
+    _, second = await asyncio.open_connection(*address)
+    _, far_second = await _accept(outside)
     second.close()
     far_second.close()
     opened.close()
