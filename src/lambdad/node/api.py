@@ -216,7 +216,8 @@ class _Node:
             reclaim=worker.forget,
         )
         self._catalogue.on_inactive = lambda version: self._idleness.wake(version, self._clock.time())
-        observer.on_called = self._idleness.called
+        if config.inactive_after:  # else nobody would ever read who was called
+            observer.on_called = self._idleness.called
         app = self._http_app(paths, metrics, CodePage(blobs, locations, self._clock))
         self._server = HttpServer(app.handle, ServerLimits(), asyncio.get_running_loop())
 
