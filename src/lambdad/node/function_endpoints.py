@@ -61,11 +61,9 @@ class FunctionEndpoints:
 def parse_entry(text: str) -> Entry:
     """Raises EndpointError."""
     service, equals, place = text.partition("=")
-    if not equals or "/" in service:
-        service, place = "", text
-    url = None if place == NODE else _parse_url(text, place)
-    if service or (equals and place != text):
-        return Entry((_variable(service),), url)
+    if equals and "/" not in service:
+        return Entry((_variable(service),), _parse_place(text, place))
+    url = _parse_place(text, text)
     return Entry(tuple(_variable(name) for name in OWN_SERVICES) if url is None else ("AWS_ENDPOINT_URL",), url)
 
 
@@ -84,13 +82,16 @@ def plan_endpoints(entries: Sequence[str], *, node: tuple[str, int], shares_netw
             shown = url._replace(netloc=inside).geturl()
         for name in entry.variables:
             if variables.setdefault(name, shown) != shown:
-                raise EndpointError(f"{name} has two endpoints, {variables[name]} and {shown}")
+                raise EndpointError(f"{name} has two endpoints, {variables[name]} and {shown}: leave one of them out")
     if len(doors) > DOORS_MAX:
-        raise EndpointError(f"{len(doors)} different endpoints, at most {DOORS_MAX} are possible")
+        raise EndpointError(f"{len(doors)} different endpoints, at most {DOORS_MAX} are possible: name fewer")
     return FunctionEndpoints(variables, tuple(doors))
 
 
-def _parse_url(text: str, place: str) -> SplitResult:
+def _parse_place(text: str, place: str) -> SplitResult | None:
+    """Where an entry leads; None for this node."""
+    if place == NODE:
+        return None
     try:
         url = urlsplit(place)
         is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
@@ -120,6 +121,6 @@ def _upstream(url: SplitResult) -> Upstream:
     try:
         found = socket.getaddrinfo(url.hostname, url.port or 80, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise EndpointError(f"function_endpoints: {url.hostname} has no address: {error.strerror}") from error
+        raise EndpointError(f"{url.hostname} has no address: {error.strerror}") from error
     addresses = sorted({(family, address[0]) for family, _, _, _, address in found})  # IPv4 first
     return Upstream(str(addresses[0][1]), url.port or 80)

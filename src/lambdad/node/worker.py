@@ -23,7 +23,7 @@ from lambdad.node.privileges import api_identity
 from lambdad.node.process import CannotServe, run
 from lambdad.node.provision import NodeProvisioner, ZygoteHost
 from lambdad.node.tasks import Tasks
-from lambdad.node.zip_root import ZipRoot
+from lambdad.node.zip_root import BaseUnusable, ZipRoot
 from lambdad.runtimes.catalogue import Catalogue, discover
 from lambdad.runtimes.environment import AwsAccess
 from lambdad.sandbox.doors import Doors
@@ -49,16 +49,18 @@ async def serve(config: Config, log: Logger, ready: Callable[[], None]) -> None:
     paths = Paths(config.data_dir)
     paths.make_worker()
     catalogue = await asyncio.to_thread(discover, paths.worker / "runtimes", choice=config.runtimes)
-    root = ZipRoot(Path(config.base) if config.base else None)
     try:
+        root = ZipRoot(Path(config.base) if config.base else None)
         endpoints = await asyncio.to_thread(
             plan_endpoints,
             config.function_endpoints,
             node=(config.host, config.port),
             shares_network=config.egress == "host",
         )
-    except EndpointError as error:
+    except BaseUnusable as error:
         raise CannotServe(str(error)) from error
+    except EndpointError as error:
+        raise CannotServe(f"function_endpoints: {error}") from error
     driver = NativeDriver(
         paths.worker / "sandboxes",
         prepared=config.prepared,
