@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,8 @@ from lambdad.telemetry.concurrency_metrics import ConcurrencyMetrics
 from lambdad.telemetry.event_metrics import EventMetrics
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_groups import CLIENT_LIMITS, LogGroups, read_floor
+from lambdad.telemetry.log_store import SWEEP_S as LOG_SWEEP_S
 from lambdad.telemetry.log_store import LogStore
-from lambdad.telemetry.log_sweep import sweep_logs
 from lambdad.telemetry.metrics import Metrics
 from lambdad.wire.http import Request
 from lambdad.wire.serialize import serialize_error
@@ -302,10 +303,11 @@ class _Node:
         """Answer requests until cancelled."""
         await self._server.listen(listener)
         self._tasks.spawn(_sweep_connections(self._server))
-        self._tasks.spawn(self._sweep_packages())
-        self._tasks.spawn(sweep_logs(self._logs.sweep))
+        self._tasks.repeat(self._sweep_packages, PACKAGE_SWEEP_S, delay=PACKAGE_SWEEP_S)
+        self._tasks.repeat(partial(asyncio.to_thread, self._logs.sweep), LOG_SWEEP_S, delay=0.0)
         if self._config.inactive_after:
-            self._tasks.spawn(self._sweep_idle())
+            period = min(IDLE_SWEEP_S, self._config.inactive_after / 4)
+            self._tasks.repeat(self._sweep_idle, period, delay=period)
         if self._config.chunk_collect:
             self._tasks.spawn(self._collection.run(self._config.chunk_collect))
         ready()
@@ -328,14 +330,10 @@ class _Node:
         self._observer.observe_environments(count_environments(self._placement.state))
 
     async def _sweep_packages(self) -> None:
-        while True:
-            await asyncio.sleep(PACKAGE_SWEEP_S)
-            await self._sweep.run(self._clock.time())
+        await self._sweep.run(self._clock.time())
 
     async def _sweep_idle(self) -> None:
-        while True:
-            await asyncio.sleep(min(IDLE_SWEEP_S, self._config.inactive_after / 4))
-            await self._idleness.sweep(self._clock.time())
+        await self._idleness.sweep(self._clock.time())
 
     def _log_group(self, namespace: Namespace, name: str) -> str:
         """Where a function logs; where it would by default if it is gone."""

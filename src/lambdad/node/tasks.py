@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +34,22 @@ class Tasks:
         task = self._group.create_task(self._guard(coroutine))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def repeat(self, work: Callable[[], Awaitable[None]], period: float, *, delay: float) -> None:
+        """Run `work` now and then until this group is left; what it raises is logged, and its next turn comes.
+
+        period, delay: seconds between two turns, and before the first.
+        """
+        self.spawn(self._repeat(work, period, delay))
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], period: float, delay: float) -> None:
+        await asyncio.sleep(delay)
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                self._log.exception("task.failed", error, task=getattr(work, "__qualname__", repr(work)))
+            await asyncio.sleep(period)
 
     async def _guard(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:

@@ -8,6 +8,7 @@ import resource
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from lambdad.layers.provide import CodeStore
@@ -33,8 +34,8 @@ from lambdad.sandbox.native import NativeDriver
 from lambdad.store.blobs import DirectoryBlobs
 from lambdad.telemetry.log import Logger
 from lambdad.telemetry.log_groups import read_floor
+from lambdad.telemetry.log_store import SWEEP_S as LOG_SWEEP_S
 from lambdad.telemetry.log_store import LogStore
-from lambdad.telemetry.log_sweep import sweep_logs
 from lambdad.worker.interface import WorkerInfo
 from lambdad.worker.server import WorkerConnection
 from lambdad.worker.service import WorkerPolicy, WorkerService
@@ -130,7 +131,7 @@ async def _serve(
             os.chown(place.path, *api_identity(config))
             Path(place.path).chmod(0o600)
             tasks.spawn(service.run())
-            tasks.spawn(sweep_logs(logs.sweep))
+            tasks.repeat(partial(asyncio.to_thread, logs.sweep), LOG_SWEEP_S, delay=0.0)
             for weakness in driver.weaknesses:
                 log.warning("sandbox.weakness", what=weakness)
             log.info("worker.ready", runtimes=",".join(info.runtimes), pid=info.pid)

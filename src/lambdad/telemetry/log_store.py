@@ -23,6 +23,9 @@ from lambdad.telemetry.function_log import LogFormatter, LogsDropped
 from lambdad.telemetry.log_files import CURRENT, PREVIOUS, decode_name, encode_name, encode_record
 from lambdad.telemetry.log_reader import LogFile, LogRecord, list_files, new_records, read_between
 
+SWEEP_S = 3600.0
+"""Between two sweeps, of each process that owns log files: what nobody writes or reads any more goes, too. CloudWatch
+takes up to three days with what has expired."""
 _CLOCK_SLACK_MS = 3_600_000
 """A file whose last write is this much older than what is asked for is not read: its clock may have been set back."""
 

@@ -39,6 +39,30 @@ def test_a_task_that_fails_is_logged_and_the_others_go_on() -> None:
     assert "ValueError: broken" in stream.getvalue()
 
 
+def test_what_is_repeated_goes_on_after_it_failed() -> None:
+    stream = io.StringIO()
+    turns: list[int] = []
+
+    async def main() -> None:
+        third = asyncio.Event()
+
+        async def work() -> None:
+            turns.append(len(turns))
+            if len(turns) == 1:
+                raise OSError("the disk is full")
+            if len(turns) == 3:
+                third.set()
+
+        async with Tasks(configure("info", as_json=True, name="test", stream=stream)) as tasks:
+            tasks.repeat(work, 0.0, delay=0.0)
+            async with asyncio.timeout(60):
+                await third.wait()
+
+    asyncio.run(main())
+    assert turns[:3] == [0, 1, 2]
+    assert stream.getvalue().count("the disk is full") == 1
+
+
 def test_leaving_the_group_cancels_what_runs() -> None:
     cancelled: list[bool] = []
 
