@@ -71,7 +71,11 @@ class Idleness:
     async def sweep(self, now: float) -> int:
         """Write down who was called, and make those Inactive who were not for long. Returns how many. now: epoch s."""
         called, self._called = self._called, {}
-        idle = await self._store.write(lambda transaction: self._settle(transaction, list(called.values()), now))
+        try:
+            idle = await self._store.write(lambda transaction: self._settle(transaction, list(called.values()), now))
+        except BaseException:
+            self._called = called | self._called  # for the next sweep: a use that is forgotten would look like none
+            raise
         for version in idle:
             assert version.serving is not None
             self._reclaim(environment_spec(version, version.serving, "none").key)

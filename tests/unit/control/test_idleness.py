@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,17 @@ async def test_who_is_not_called_for_two_weeks_is_inactive_and_gives_back_what_w
         assert not plane.catalogue.runs(key)
         assert (await world.version("$LATEST"))["State"] == "Active", "it holds nothing"
         assert await world.pass_days(1) == 0
+
+
+@with_plane()
+async def test_a_call_is_not_forgotten_when_it_cannot_be_written_down(plane: Plane) -> None:
+    async with published(plane) as world:
+        plane.now += 13.9 * DAY
+        world.invoke()
+        full = mock.patch.object(plane.store, "write", side_effect=OSError("the disk is full"))
+        with full, pytest.raises(OSError, match="full"):
+            await world.pass_days(0)
+        assert await world.pass_days(0.2) == 0
 
 
 @with_plane()
